@@ -1,0 +1,1 @@
+"""The 9P file server: sessions, fids on descriptors, one function per message."""

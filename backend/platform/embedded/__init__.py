@@ -1,0 +1,1 @@
+"""A hypervisor for development and tests: domains, grants, event channels and a XenStore server."""

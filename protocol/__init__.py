@@ -1,0 +1,1 @@
+"""What both ends of the device must agree on: sans-IO, no file, socket, clock, thread or log."""

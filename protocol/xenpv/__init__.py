@@ -1,0 +1,1 @@
+"""The Xen split-driver side: ring layout, byte rings, xenbus states, and the ports they need."""

@@ -1,8 +1,8 @@
 """Layout of the shared interface page, ``struct xen_9pfs_data_intf``.
 
-Source: ``DEFINE_XEN_FLEX_RING_AND_INTF`` in Xen's public ``io/ring.h`` (used by ``io/9pfs.h``).  The
-drawing in ``docs/misc/9pfs.pandoc`` leaves out the second pad; the struct is right: ``ring_order``
-lies at 128 and the references begin at 132.
+Source: ``DEFINE_XEN_FLEX_RING_AND_INTF`` in Xen's public ``io/ring.h``, used by ``io/9pfs.h``.
+The drawing in ``docs/misc/9pfs.pandoc`` leaves out the second pad; the struct is right:
+``ring_order`` lies at 128 and the references begin at 132.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the protocol needs of a platform, as ``typing.Protocol``s: shared pages, grants, events, store.
+"""What the protocol needs of a platform, as ``typing.Protocol``s: pages, grants, events, store.
 
 Real Xen (``backend.platform.xen``) and the embedded hypervisor (``backend.platform.embedded``)
 implement them; the same contract suite (``tests/contract``) runs against both.  Every method that
@@ -18,6 +18,9 @@ PAGE_SIZE = 4096
 """A grant covers one Xen page, whatever the page size of either kernel."""
 
 T = TypeVar("T")
+
+Names = list[str]
+Events = list[tuple[str, str]]
 
 
 class SharedPages(Protocol):
@@ -59,7 +62,7 @@ class GrantSharer(Protocol):
     def share(self, domid: Domid, count: int) -> GrantedPages:
         """Allocate ``count`` zeroed pages that ``domid`` may map read-write.
 
-        Raises ``OSError``: EINVAL if ``count`` is not positive, ENOSPC when the grant table is full.
+        Raises ``OSError``: EINVAL if ``count`` is not positive, ENOSPC when no grants are left.
         """
 
     def close(self) -> None:
@@ -83,7 +86,7 @@ class EventChannels(Protocol):
         """
 
     def notify(self, port: Evtchn) -> None:
-        """Make the other end pending.  Into an unbound port it goes nowhere, silently, as in Xen."""
+        """Make the other end pending.  Into an unbound port it is lost silently, as in Xen."""
 
     def pending(self) -> Evtchn | None:
         """The next pending port, which is masked by this call, or ``None``.  Never waits.
@@ -125,10 +128,10 @@ class StoreView(Protocol):
     def rm(self, path: str) -> None:
         """Remove a node and all below it; no error if it is not there but its parent is."""
 
-    def list(self, path: str) -> list[str]:
+    def list(self, path: str) -> Names:
         """The names of a node's children."""
 
-    def get_permissions(self, path: str) -> list[str]:
+    def get_permissions(self, path: str) -> Names:
         """Permissions as XenStore writes them: ``n0``, ``r5``, ``w5``, ``b5``; the owner first."""
 
     def set_permissions(self, path: str, permissions: Sequence[str]) -> None:
@@ -139,15 +142,15 @@ class Store(StoreView, Protocol):
     """A connection to XenStore that outlives the daemon: it reconnects and sets watches again."""
 
     def transact(self, body: Callable[[StoreView], T]) -> T:
-        """Run ``body`` in a transaction and commit; run it again, a bounded number of times, on EAGAIN."""
+        """Run ``body`` in a transaction and commit; on EAGAIN again, a bounded number of times."""
 
     def watch(self, path: str, token: str) -> None:
-        """Report changes at and below ``path``; one event comes at once, and after each reconnect."""
+        """Report changes at and below ``path``; one event comes at once and at each reconnect."""
 
     def unwatch(self, path: str, token: str) -> None:
         """Stop reporting; events already queued may still come."""
 
-    def events(self) -> list[tuple[str, str]]:
+    def events(self) -> Events:
         """All queued ``(path, token)`` events, oldest first.  Never waits."""
 
     def fileno(self) -> int:

@@ -139,7 +139,7 @@ class ProducerRing(_ByteRing):
         super().__init__(words, data, prod_word, cons_word, name)
 
     def free(self) -> int:
-        """Bytes that may be written now; this pass's one load of ``cons``.  Raises ``RingError``."""
+        """Bytes that may be written now; the pass's load of ``cons``.  Raises ``RingError``."""
         cons = self._words[self._peer_word]
         used = (self._index - cons) & INDEX_MASK
         if used > self.size:

@@ -1,0 +1,68 @@
+"""The configuration's documentation, made from the dataclasses: ``docs/configuration.md``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Final
+
+from backend.config import DEFAULT_PATH, Config, entries
+
+_HEAD: Final = f"""\
+# Configuration
+
+<!-- Made by `xen-fileproxy check-config --reference`; a test fails when it is stale. -->
+
+`xen-fileproxy` reads `{DEFAULT_PATH}` where that file exists, or the file given by
+`--config FILE`. It is TOML. Every key is optional. An unknown key, a wrong type or a value out of
+range is refused with a message that names it; nothing starts with half a configuration.
+
+`xen-fileproxy check-config [FILE]` checks a file without starting anything. Options on the command
+line (`--platform`, `--run-dir`, `-v`) win over the file.
+"""
+
+_TAIL: Final = """\
+## All keys with their defaults
+
+```toml
+{example}```
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [_HEAD, _table("")]
+    for item in fields(Config):
+        if "kind" not in item.metadata:
+            table = item.name.replace("_", "-")
+            parts += [f"## `[{table}]`\n\n{item.metadata['doc']}\n", _table(table)]
+    parts.append(_TAIL.format(example=example()))
+    return "\n".join(parts)
+
+
+def example() -> str:
+    """A configuration file that says what the defaults say."""
+    lines: list[str] = []
+    table = ""
+    for key, default, _field in entries():
+        where, _, name = key.rpartition(".")
+        if where != table:
+            table = where
+            lines.append(f"\n[{table}]")
+        lines.append(f"{name} = {_toml(default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _table(table: str) -> str:
+    rows = ["| key | default | accepted | meaning |", "|---|---|---|---|"]
+    for key, default, entry in entries():
+        where, _, name = key.rpartition(".")
+        if where == table:
+            words = entry.metadata["kind"].words
+            rows.append(f"| `{name}` | `{_toml(default)}` | {words} | {entry.metadata['doc']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,295 @@
+"""The pump: takes requests from byte rings, calls their handlers, and puts whole replies back.
+
+It knows no device and no socket: a ``Lane`` is any pair of byte source and sink.  File data goes
+between lane and file in place; everything else is copied out of the lane before it is looked at.
+
+Three failures, three answers (design, rule 2):
+
+- an impossible ring, or a size that leaves no way to find the next message: ``RingError``; the
+  caller gives the device up;
+- a malformed message, one of an unknown type, one that may not come now: an error reply on its tag;
+- a failed operation: its errno.  An exception that nobody foresaw is EIO, logged with its
+  traceback and counted; the connection lives on.
+
+A reply is published when it is whole, and only if there is room for all of it.  Until then its lane
+takes no further request: what a peer does not read, it pays for itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.fileserver import directories, io
+from backend.fileserver.deferred import Deferred
+from backend.fileserver.flush import HeldFlushes
+from backend.fileserver.handlers import HANDLERS
+from backend.fileserver.offload import Offload
+from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
+from protocol.ninep.dialects import Dialect
+from protocol.ninep.errno_map import ename_of, errno_of
+from protocol.ninep.errors import ProtocolError
+from protocol.ninep.ids import Tag
+from protocol.ninep.messages import (
+    Rerror,
+    Rflush,
+    Rlerror,
+    Rread,
+    Rreaddir,
+    Rwrite,
+    Tflush,
+    Tread,
+    Treaddir,
+    Tversion,
+    Twrite,
+)
+from protocol.xenpv.ring import RingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from backend.fileserver.counters import Counters
+    from backend.fileserver.lane import Lane
+    from backend.fileserver.session import Session
+    from backend.trace import TraceWriter
+    from protocol.ninep.messages import Message, Request
+
+log = logging.getLogger(__name__)
+
+BATCH_REQUESTS: Final = 64
+BATCH_BYTES: Final = 4 << 20
+"""What one call of ``service`` does at most, so that the caller sees its other descriptors
+between batches however busy a frontend keeps it (XSA-332)."""
+
+_HEADER: Final = Struct("<IBH")  # size[4] type[1] tag[2], intro(5)
+_HEAD: Final = FIXED_SIZE[Twrite.TYPE]
+_READ_HEAD: Final = FIXED_SIZE[Rread.TYPE]
+_BEFORE_VERSION: Final[frozenset[type[Message]]] = frozenset((Tversion,))
+
+
+class _NoRoom(Exception):  # noqa: N818 -- not an error: the request is served when there is room
+    """The reply may need more room than its lane has now."""
+
+
+class Connection:
+    """One session served over one or more lanes; single-threaded but for deferred operations."""
+
+    def __init__(
+        self,
+        session: Session,
+        lanes: Sequence[Lane],
+        counters: Counters,
+        trace: TraceWriter | None = None,
+    ) -> None:
+        self.session = session
+        self.lanes = tuple(lanes)
+        self.counters = counters
+        self._trace = trace
+        self._flushes = HeldFlushes(self.lanes)
+        self._offload = Offload()
+        self._allowed: frozenset[type[Message]] = _BEFORE_VERSION
+        # What the pump answers itself, because it alone has the lanes or knows what is in flight.
+        self._pumped: dict[type[Message], Callable[[Lane, Any], bytes | None]] = {
+            Tread: self._read,
+            Twrite: self._write,
+            Treaddir: self._readdir,
+            Tflush: self._flush,
+            Tversion: self._version,
+        }
+
+    @property
+    def completion_fd(self) -> int:
+        """Polls readable when a deferred operation has ended: call ``complete``."""
+        return self._offload.fileno()
+
+    def held(self) -> bool:
+        """Whether a reply waits for a peer to read others: call ``service`` again before long.
+
+        Linux and Mini-OS notify after they have read, others may not.
+        """
+        return len(self._flushes) > 0 or any(lane.stalled or lane.waiting for lane in self.lanes)
+
+    def service(self, number: int) -> bool:
+        """Serve a batch of lane ``number``'s requests; true when more lie ready.
+
+        Raises ``RingError`` when the lane cannot be used any more.
+        """
+        lane = self.lanes[number]
+        try:
+            more = self._serve(lane)
+            if len(self._flushes):
+                self._flushes.release()
+        finally:
+            lane.notify()
+        return more
+
+    def complete(self) -> None:
+        """Answer the deferred operations that have ended.  Raises ``RingError``."""
+        for lane, tag, outcome in self._offload.finished():
+            if isinstance(outcome, Exception):
+                self._send(lane, self._refusal(tag, outcome))
+            else:
+                self._send(lane, encode(outcome))
+            self._flushes.answered(tag)
+            lane.notify()
+
+    def close(self) -> None:
+        """Wait for deferred operations, then drop the session with all its descriptors."""
+        self._offload.close()
+        self.session.close()
+
+    def _serve(self, lane: Lane) -> bool:
+        if lane.waiting and not lane.drain():
+            return False
+        requests = lane.requests
+        available = requests.available()
+        budget, bytes_left = BATCH_REQUESTS, BATCH_BYTES
+        while available >= HEADER_SIZE:
+            head = requests.peek(min(_HEAD, available))
+            size, kind, tag = _HEADER.unpack_from(head)
+            if size < HEADER_SIZE or size > requests.size:
+                raise RingError(
+                    f"a message of {size} bytes: messages have {HEADER_SIZE} to {requests.size}"
+                )
+            if size > available:
+                return False
+            if budget == 0 or bytes_left <= 0:
+                return True
+            if not self._answer(lane, head, size, kind, Tag(tag)):
+                return False
+            lane.take(size)
+            self.counters.requests += 1
+            if lane.waiting:
+                return False
+            available -= size
+            budget -= 1
+            bytes_left -= size
+        return False
+
+    def _answer(self, lane: Lane, head: bytes, size: int, kind: int, tag: Tag) -> bool:
+        """Answer the request at the lane's head; false if there is no room yet for its reply."""
+        try:
+            reply = self._reply(lane, head, size, kind)
+        except RingError:
+            raise
+        except _NoRoom:
+            lane.stalled = True
+            return False
+        except Exception as error:  # noqa: BLE001 -- a guest always gets an answer on its tag
+            reply = self._refusal(tag, error)
+        lane.stalled = False
+        if reply is not None:
+            self._send(lane, reply)
+        return True
+
+    def _reply(self, lane: Lane, head: bytes, size: int, kind: int) -> bytes | None:
+        """The reply to send; ``None`` where it has been published or comes later."""
+        if size > self.session.msize:
+            raise OSError(errno.EMSGSIZE, f"{size} bytes, msize is {self.session.msize}")
+        if kind != Twrite.TYPE and size > len(head):
+            head = lane.requests.peek(size)
+        elif size < len(head):
+            head = head[:size]
+        # A request that found no room last time was traced then.
+        if self._trace is not None and not lane.stalled:
+            beside = max(0, size - len(head))
+            self._trace.request(
+                (head, *(lane.requests.slices(len(head), beside) if beside else ()))
+            )
+        request = decode(head, size)
+        kind_of = type(request)
+        if kind_of not in self._allowed:
+            raise self._not_allowed(kind_of)
+        pump = self._pumped.get(kind_of)
+        return self._call(lane, request) if pump is None else pump(lane, request)
+
+    def _not_allowed(self, kind_of: type[Message]) -> OSError:
+        if self.session.dialect is None:
+            return OSError(errno.EPROTO, f"{kind_of.__name__} before Tversion")
+        return OSError(errno.EOPNOTSUPP, f"{kind_of.__name__} in {self.session.dialect.name}")
+
+    def _version(self, lane: Lane, request: Tversion) -> bytes:
+        """A new session: what the old one left in flight is answered no more, version(5)."""
+        self._offload.forget()
+        self._flushes.clear()
+        reply = self._call(lane, request)
+        dialect = self.session.dialect
+        self._allowed = _BEFORE_VERSION if dialect is None else dialect.requests
+        assert reply is not None  # noqa: S101 -- Tversion is never deferred
+        return reply
+
+    def _read(self, lane: Lane, request: Tread) -> None:
+        """Tread: from the file into the place of the reply's data."""
+        replies = lane.replies
+        count = self._room(lane, request.count)
+        done = io.read(self.session, request, replies.slices(_READ_HEAD, count))
+        replies.put(0, encode(Rread(request.tag, done), done))
+        self.counters.bytes_read += done
+        self._publish(lane, _READ_HEAD + done)
+
+    def _write(self, lane: Lane, request: Twrite) -> bytes:
+        """Twrite: from the place of the request's data into the file."""
+        done = io.write(self.session, request, lane.requests.slices(_HEAD, request.count))
+        self.counters.bytes_written += done
+        return encode(Rwrite(request.tag, done))
+
+    def _readdir(self, lane: Lane, request: Treaddir) -> bytes:
+        """Treaddir: whole entries, as many as fit."""
+        data = directories.readdir(self.session, request, self._room(lane, request.count))
+        return encode(Rreaddir(request.tag, len(data)), len(data)) + data
+
+    def _room(self, lane: Lane, count: int) -> int:
+        """``count``, clamped to what a message may hold.  Raises ``_NoRoom`` until that fits."""
+        count = min(count, self.session.msize - _READ_HEAD)
+        if lane.replies.free() < _READ_HEAD + count:
+            raise _NoRoom
+        return count
+
+    def _flush(self, lane: Lane, request: Tflush) -> None:
+        reply = encode(Rflush(request.tag))
+        if self._offload.unanswered(request.oldtag):
+            self._flushes.after_reply(request.oldtag, lane, reply)
+        else:
+            self._flushes.after_consumed(lane, reply)
+
+    def _call(self, lane: Lane, request: Request) -> bytes | None:
+        """Any other request: its handler, at once or on another thread."""
+        handler = HANDLERS.get(type(request))
+        if handler is None:
+            raise OSError(errno.EOPNOTSUPP, f"{type(request).__name__} is not served")
+        answer = handler(self.session, request)
+        if not isinstance(answer, Deferred):
+            return encode(answer)
+        if self._offload.has_room():
+            self._offload.submit(lane, request.tag, answer)
+            return None
+        try:
+            return encode(answer.run())
+        finally:
+            answer.release()
+
+    def _refusal(self, tag: Tag, error: Exception) -> bytes:
+        """The error reply for whatever a request raised, logged and counted as its kind asks."""
+        self.counters.errors += 1
+        if isinstance(error, ProtocolError):
+            self.counters.malformed += 1
+            log.info("malformed message: %s", error)
+        elif not isinstance(error, OSError):
+            self.counters.unforeseen += 1
+            log.error("unforeseen while answering tag %d", tag, exc_info=error)
+        code = errno_of(error)
+        if self.session.dialect is Dialect.DOTU:
+            return encode(Rerror(tag, ename_of(code), code))
+        return encode(Rlerror(tag, code))
+
+    def _send(self, lane: Lane, reply: bytes) -> None:
+        if self._trace is not None:
+            self._trace.reply((reply,))
+        lane.send(reply)
+
+    def _publish(self, lane: Lane, length: int) -> None:
+        if self._trace is not None:
+            self._trace.reply(lane.replies.slices(0, length))
+        lane.publish(length)

@@ -1,0 +1,128 @@
+"""A lane: one pair of byte rings, and the replies that wait for room on it.
+
+A Xen device has one lane per ring; a plain socket has one.  A request's reply goes to the lane that
+the request came on; session, fids and msize belong to all lanes together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOTIFY_BYTES: Final = 64 * 1024
+"""Replies published without telling the peer.  One event per batch is cheapest, but a peer that
+sleeps through a batch of large replies could have copied the first ones meanwhile."""
+
+
+class ByteSource(Protocol):
+    """Where requests come from; ``protocol.xenpv.ring.ConsumerRing`` has the rules."""
+
+    @property
+    def size(self) -> int:
+        """The largest number of bytes that can lie ready at once."""
+
+    def available(self) -> int:
+        """Bytes that lie ready."""
+
+    def peek(self, length: int, at: int = 0) -> bytes:
+        """A private copy."""
+
+    def slices(self, at: int, length: int) -> tuple[memoryview, ...]:
+        """Views, for file data only."""
+
+    def advance(self, length: int) -> None:
+        """Give the bytes back to the peer."""
+
+
+class ByteSink(Protocol):
+    """Where replies go; ``protocol.xenpv.ring.ProducerRing`` has the rules."""
+
+    @property
+    def size(self) -> int:
+        """The largest number of bytes that can be free at once."""
+
+    def free(self) -> int:
+        """Bytes that may be written."""
+
+    def put(self, at: int, data: bytes) -> None:
+        """Write without publishing."""
+
+    def slices(self, at: int, length: int) -> tuple[memoryview, ...]:
+        """Views, for file data only."""
+
+    def advance(self, length: int) -> None:
+        """Publish."""
+
+
+class Lane:
+    """One way in, one way out, and what is owed on it."""
+
+    __slots__ = (
+        "_consumed",
+        "_notify",
+        "_unnotified",
+        "replies",
+        "requests",
+        "sent",
+        "stalled",
+        "waiting",
+    )
+
+    def __init__(self, requests: ByteSource, replies: ByteSink, notify: Callable[[], None]) -> None:
+        self.requests = requests
+        self.replies = replies
+        self._notify = notify
+        self.waiting: deque[bytes] = deque()
+        """Whole replies for which there was no room.  A reply is never shortened to fit: Linux
+        reads the size from its header, and then that many bytes."""
+        self.stalled = False
+        """The request at the head was left there, because its reply may find no room."""
+        self._unnotified = 0
+        self._consumed = False
+        self.sent = 0
+        """Bytes of all replies ever published here: the clock of ``unread``."""
+
+    def send(self, reply: bytes) -> None:
+        """Publish a whole reply, or keep it until there is room.  Raises ``RingError``."""
+        if self.waiting or self.replies.free() < len(reply):
+            self.waiting.append(reply)
+            return
+        self.replies.put(0, reply)
+        self.publish(len(reply))
+
+    def publish(self, length: int) -> None:
+        """Publish a reply of ``length`` bytes that lies in place, whole."""
+        self.replies.advance(length)
+        self.sent += length
+        self._unnotified += length
+        if self._unnotified >= NOTIFY_BYTES:
+            self.notify()
+
+    def take(self, length: int) -> None:
+        """Give the room of a request back to the peer."""
+        self.requests.advance(length)
+        self._consumed = True
+
+    def drain(self) -> bool:
+        """Publish replies that waited, oldest first; true when none is left (or ``RingError``)."""
+        while self.waiting:
+            if self.replies.free() < len(self.waiting[0]):
+                return False
+            reply = self.waiting.popleft()
+            self.replies.put(0, reply)
+            self.publish(len(reply))
+        return True
+
+    def unread(self) -> int:
+        """Bytes published that the peer has not consumed yet.  Raises ``RingError``."""
+        return self.replies.size - self.replies.free()
+
+    def notify(self) -> None:
+        """Tell the peer of everything that changed since it was told last."""
+        if self._unnotified or self._consumed:
+            self._unnotified = 0
+            self._consumed = False
+            self._notify()

@@ -1,0 +1,1 @@
+"""Development tools: run as scripts from the project's root, never shipped as a package."""

@@ -1,0 +1,50 @@
+"""``make test``: every test, with the branch coverage that the project promises.
+
+Prints the coverage of ``protocol/`` and ``backend/fileserver/`` and fails below their floor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = {"protocol/*": 95, "backend/fileserver/*": 95}
+
+
+def main() -> int:
+    """Run pytest under coverage, then report.  Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: make test ARGS='tests/protocol -k ring'"
+    )
+    parser.add_argument("pytest", nargs="*", help="arguments for pytest; then no floor is checked")
+    chosen, rest = parser.parse_known_args()
+    arguments = [*chosen.pytest, *rest]
+    python = sys.executable
+    for stale in ROOT.glob(".coverage*"):
+        stale.unlink()
+    # Processes of the program under test are started with this variable, and so are measured too.
+    environment = {**os.environ, "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
+    tests = subprocess.run(
+        [python, "-m", "coverage", "run", "-m", "pytest", *arguments],
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
+    subprocess.run([python, "-m", "coverage", "combine", "--quiet"], cwd=ROOT, check=False)
+    if tests.returncode or arguments:
+        return tests.returncode
+    failed = 0
+    for include, floor in FLOORS.items():
+        print(f"\nbranch coverage of {include.removesuffix('/*')}/ (floor {floor} %)", flush=True)
+        report = [python, "-m", "coverage", "report", f"--include={include}"]
+        done = subprocess.run([*report, f"--fail-under={floor}"], cwd=ROOT, check=False)
+        failed = failed or done.returncode
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What supervisor and worker tell each other: JSON packets on a ``SOCK_SEQPACKET`` pair.
+
+A worker faces a guest, so the supervisor believes nothing it says without looking: packets are
+bounded, parsed as JSON (never unpickled) and checked field by field.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+MAX_PACKET: Final = 8192
+MAX_REASON: Final = 400
+"""Characters of a reason; it goes into a XenStore node, which holds 4096 bytes at most."""
+
+_FIGURES: Final = 64
+
+
+class ControlError(Exception):
+    """The other side sent something that no worker or supervisor of ours would."""
+
+
+class Stop(NamedTuple):
+    """Supervisor: let go and exit."""
+
+
+class Query(NamedTuple):
+    """Supervisor: report your figures."""
+
+    number: int
+
+
+class Ready(NamedTuple):
+    """Worker: everything is mapped and bound; serving has begun."""
+
+    rings: int
+    order: int
+    """The largest of the rings' page orders."""
+
+
+class Failed(NamedTuple):
+    """Worker: it cannot serve (any more), and exits."""
+
+    reason: str
+
+
+class Report(NamedTuple):
+    """Worker: the answer to a query."""
+
+    number: int
+    figures: dict[str, int | float | str | None]
+
+
+FromWorker = Ready | Failed | Report
+FromSupervisor = Stop | Query
+
+_KINDS: Final[dict[str, type[FromWorker | FromSupervisor]]] = {
+    kind.__name__: kind for kind in (Stop, Query, Ready, Failed, Report)
+}
+
+
+def pack(message: FromWorker | FromSupervisor) -> bytes:
+    """One packet."""
+    fields: dict[str, Any] = message._asdict()
+    return json.dumps({"type": type(message).__name__, **fields}).encode()
+
+
+def unpack(packet: bytes) -> FromWorker | FromSupervisor:
+    """The message in a packet.  Raises ``ControlError``, never anything else."""
+    try:
+        document = json.loads(packet)
+    except (ValueError, RecursionError):
+        raise ControlError("not JSON") from None
+    kind = _KINDS.get(document.pop("type", "")) if _has_type(document) else None
+    if kind is None:
+        raise ControlError("no message of ours")
+    if set(document) != set(kind._fields):
+        raise ControlError(f"{kind.__name__} with other fields")
+    for name, value in document.items():
+        if not _CHECKS[name](value):
+            raise ControlError(f"{kind.__name__}.{name} is out of range")
+    return kind(**document)
+
+
+def _has_type(document: object) -> bool:
+    return isinstance(document, dict) and isinstance(document.get("type"), str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _is_reason(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_REASON
+
+
+def _is_figures(value: object) -> bool:
+    return (
+        isinstance(value, dict) and len(value) <= _FIGURES and all(map(_is_figure, value.values()))
+    )
+
+
+def _is_figure(value: object) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or isinstance(value, bool) or _is_count(value) or _is_reason(value)
+
+
+_CHECKS: Final = {
+    "number": _is_count,
+    "rings": _is_count,
+    "order": _is_count,
+    "reason": _is_reason,
+    "figures": _is_figures,
+}
+
+
+class ControlChannel:
+    """One end of the socket pair.  Never waits."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._socket = end
+
+    def fileno(self) -> int:
+        """Polls readable when ``receive`` has something to say."""
+        return self._socket.fileno()
+
+    def send(self, message: FromWorker | FromSupervisor) -> bool:
+        """Send; false when the other side is gone, or has not read what it was sent before."""
+        try:
+            self._socket.send(pack(message))
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> FromWorker | FromSupervisor | None:
+        """The next message, or ``None`` when there is none now.
+
+        Raises ``EOFError`` when the other side is gone, ``ControlError`` when it talks nonsense.
+        """
+        try:
+            packet = self._socket.recv(MAX_PACKET + 1)
+        except BlockingIOError:
+            return None
+        except OSError:
+            raise EOFError from None
+        if not packet:
+            raise EOFError
+        if len(packet) > MAX_PACKET:
+            raise ControlError(f"a packet of more than {MAX_PACKET} bytes")
+        return unpack(packet)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+def shortened(reason: str) -> str:
+    """A reason that fits a packet and a node, and is printable."""
+    printable = "".join(char if char.isprintable() else "?" for char in reason)
+    if len(printable) <= MAX_REASON:
+        return printable
+    return printable[: MAX_REASON - 3] + "..."
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends, not yet wrapped: the supervisor's and the worker's."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,0 +1,37 @@
+"""What a worker is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from protocol.xenpv.device import RingOffer
+    from protocol.xenpv.ids import Devid, Domid
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """One device, checked: the worker need not look into XenStore."""
+
+    platform: str
+    """As ``open_platform`` takes it."""
+    domid: Domid
+    devid: Devid
+    path: str
+    """The export's root."""
+    allowed_exports: tuple[str, ...]
+    """Directories that the root, once opened, must be or lie under; empty: any."""
+    rings: tuple[RingOffer, ...]
+    max_order: int
+    max_msize: int
+    max_fids: int
+    max_open_files: int
+    log_level: str
+    trace: str | None
+    """A capture to append to, or ``None``."""
+
+    @property
+    def device(self) -> str:
+        """As each log line names it: ``d5/0``."""
+        return f"d{self.domid}/{self.devid}"

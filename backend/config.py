@@ -13,6 +13,8 @@ import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from backend.fileserver.limits import MAX_FIDS, MAX_OPEN_FILES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from dataclasses import Field
@@ -76,12 +78,12 @@ class Limits:
     """Bounds on what one device may use; each is per device."""
 
     max_fids: int = _key(
-        4096,
+        MAX_FIDS,
         _number(16, 1_000_000),
         "Fids a guest may hold. A Linux guest holds one for every cached file and directory.",
     )
     max_open_files: int = _key(
-        1024,
+        MAX_OPEN_FILES,
         _number(1, 1_000_000),
         "Files a guest may have open. `max-open-files` in a device's nodes lowers it further.",
     )

@@ -1,0 +1,101 @@
+"""What may be exported: directories that are there, readable, and allowed."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.exports import ExportError, check_export, open_export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def test_directory_is_opened(tmp_path: Path) -> None:
+    root = open_export(str(tmp_path))
+    assert os.readlink(f"/proc/self/fd/{root}") == str(tmp_path)
+    os.close(root)
+
+
+def test_link_to_a_directory_counts_as_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert check_export(str(tmp_path / "link"), [str(tmp_path / "real")]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "No such file or directory"),
+        ("file", "Not a directory"),
+        ("file/below", "Not a directory"),
+        ("fifo", "Not a directory"),
+        ("loop", "Too many levels of symbolic links"),
+        ("dangling", "No such file or directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_what_is_no_directory_is_named(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("gone")
+    with pytest.raises(ExportError, match=re.escape(f"path {tmp_path}/{name}: {message}")):
+        open_export(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("path", ["", "srv", "./srv", "/srv\0/x"])
+def test_path_must_be_absolute(path: str) -> None:
+    with pytest.raises(ExportError, match="must be absolute"):
+        open_export(path)
+
+
+def test_unreadable_directory_is_named() -> None:
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o711)
+        secret = f"{top}/secret"
+        os.mkdir(secret, 0o300)
+        os.chmod(secret, 0o300)
+        assert "not readable by user" in as_ordinary_user(check_export, secret)
+
+
+def as_ordinary_user(call: Callable[[str], str | None], argument: str) -> str:
+    """What ``call`` returns in a child process that is not root, who may read everything."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if os.geteuid() == 0:
+            os.setresuid(65534, 65534, 65534)
+        os.write(writer, str(call(argument)).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        answer = pipe.read().decode()
+    os.waitpid(child, 0)
+    return answer
+
+
+def test_allowed_is_itself_and_below_nothing_else(tmp_path: Path) -> None:
+    for name in ("srv/a/b", "srv2", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "srv" / "out").symlink_to(tmp_path / "other")
+    allowed = [f"{tmp_path}/none", f"{tmp_path}/srv"]
+    assert check_export(f"{tmp_path}/srv", allowed) is None
+    assert check_export(f"{tmp_path}/srv/a/b", allowed) is None
+    assert check_export("/", ["/"]) is None
+    for outside in ("srv2", "other", "srv/../other", "srv/out", ""):
+        why = check_export(f"{tmp_path}/{outside}", allowed)
+        assert why is not None
+        assert "not below an entry of allowed-exports" in why
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    for path in (str(tmp_path), f"{tmp_path}/none", __file__):
+        check_export(path, ["/nowhere"])
+    assert os.listdir("/proc/self/fd") == before

@@ -1,0 +1,163 @@
+"""The hypervisor's state: domains, the clients that act for them, and what each client holds.
+
+No sockets here.  A client is one connection, one handle; when it goes, for whatever reason,
+``Client.release`` gives back all it held, so nothing depends on a process dying politely.
+"""
+
+from __future__ import annotations
+
+import errno
+from itertools import count
+from typing import TYPE_CHECKING, Final, Protocol
+
+from backend.platform.embedded.channels import PortTable
+from backend.platform.embedded.grants import GrantTable
+from backend.platform.embedded.wire import Kind
+from protocol.xenpv.ids import DOM0, DOMID_FIRST_RESERVED, Domid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backend.platform.embedded.channels import Port
+    from backend.platform.embedded.grants import Mapping, Share
+    from protocol.xenpv.ids import Evtchn
+
+
+class Toolstack(Protocol):
+    """What happens around a domain's life outside the hypervisor: its nodes in XenStore."""
+
+    def created(self, domid: Domid) -> None:
+        """A domain was created: give it its socket and nodes, introduce it.  May raise OSError."""
+
+    def destroyed(self, domid: Domid) -> None:
+        """A domain is gone: release it, take its nodes and socket away."""
+
+
+class Domain:
+    """A domain that exists; ``alive`` ends when it is destroyed, mappings of its pages may not."""
+
+    def __init__(self, domid: Domid) -> None:
+        self.domid: Final = domid
+        self.grants: Final = GrantTable(domid)
+        self.ports: Final = PortTable(domid)
+        self.alive = True
+
+
+class Client:
+    """One connection: on whose behalf, for what, and all it holds."""
+
+    def __init__(self, kind: Kind, domain: Domain, pid: int, hang_up: Callable[[], None]) -> None:
+        self.kind: Final = kind
+        self.domain: Final = domain
+        self.pid: Final = pid
+        self.hang_up: Final = hang_up
+        self.shares: Final[dict[int, Share]] = {}
+        self.mappings: Final[dict[int, Mapping]] = {}
+        self.ports: Final[dict[Evtchn, Port]] = {}
+        self.restricted_to: Domid | None = None
+        self._numbers = count(1)
+
+    def number(self) -> int:
+        """A fresh number for a share or a mapping of this client."""
+        return next(self._numbers)
+
+    def release(self) -> None:
+        """Give everything back; harmless when there is nothing."""
+        while self.mappings:
+            self.mappings.popitem()[1].let_go()
+        while self.shares:
+            self.domain.grants.end(self.shares.popitem()[1])
+        while self.ports:
+            self.domain.ports.close(self.ports.popitem()[1])
+
+    def leaks(self) -> list[str]:
+        """What it holds, for people."""
+        held = [
+            f"{share.region.count} pages granted to domain {share.permitted}"
+            for share in self.shares.values()
+        ]
+        held += [
+            f"{mapping.pages} pages of domain {mapping.regions[0].domid} mapped"
+            for mapping in self.mappings.values()
+        ]
+        held += [port.describe() for port in self.ports.values()]
+        held.append(f"a handle ({self.kind})")
+        return [f"domain {self.domain.domid}: {what}, by process {self.pid}" for what in held]
+
+
+class Hypervisor:
+    """All domains and clients.  Dom0 exists from the start and for ever."""
+
+    def __init__(self, toolstack: Toolstack) -> None:
+        self._toolstack = toolstack
+        self._domains: dict[Domid, Domain] = {DOM0: Domain(DOM0)}
+        self.clients: Final[set[Client]] = set()
+        self.failures = 0
+
+    def domain(self, domid: Domid) -> Domain:
+        """A domain that exists.  Raises ``OSError`` (ESRCH)."""
+        domain = self._domains.get(domid)
+        if domain is None:
+            raise OSError(errno.ESRCH, f"there is no domain {domid}")
+        return domain
+
+    def domids(self) -> list[Domid]:
+        """The domains that exist, Dom0 included."""
+        return sorted(self._domains)
+
+    def create(self, domid: Domid) -> None:
+        """Create a domain.  Raises ``OSError`` (EEXIST, EINVAL, or what the toolstack met)."""
+        if not 0 < domid < DOMID_FIRST_RESERVED:
+            raise OSError(
+                errno.EINVAL, f"domid {domid}: a guest's is 1 to {DOMID_FIRST_RESERVED - 1}"
+            )
+        if domid in self._domains:
+            raise OSError(errno.EEXIST, f"domain {domid} exists already")
+        self._domains[domid] = Domain(domid)
+        try:
+            self._toolstack.created(domid)
+        except BaseException:
+            self.destroy(domid)
+            raise
+
+    def destroy(self, domid: Domid) -> None:
+        """Destroy a domain and hang up on its clients.  Raises ``OSError`` (ESRCH, EPERM)."""
+        domain = self.domain(domid)
+        if domid == DOM0:
+            raise OSError(errno.EPERM, "Dom0 cannot be destroyed")
+        del self._domains[domid]
+        for client in [client for client in self.clients if client.domain is domain]:
+            client.hang_up()
+        domain.alive = False
+        domain.grants.close()
+        self._toolstack.destroyed(domid)
+
+    def attach(self, client: Client) -> None:
+        """A client has opened its handle."""
+        self.clients.add(client)
+
+    def detach(self, client: Client) -> None:
+        """A client is gone; all it held is given back."""
+        self.clients.discard(client)
+        client.release()
+
+    def leaks(self) -> list[str]:
+        """What guests and Dom0 still hold, sorted; empty when all is clean."""
+        held = [
+            line
+            for client in self.clients
+            if client.kind is not Kind.CONTROL
+            for line in client.leaks()
+        ]
+        if self.failures:
+            held.append(f"hypervisor: {self.failures} unexpected errors, see its standard error")
+        return sorted(held)
+
+    def close(self) -> None:
+        """The hypervisor ends, and every guest with it."""
+        for domid in self.domids():
+            if domid != DOM0:
+                self.destroy(domid)
+        for client in list(self.clients):
+            client.hang_up()
+        self._domains.pop(DOM0).grants.close()

@@ -1,0 +1,116 @@
+"""The event-channel port (``EventChannels``) on the embedded hypervisor.
+
+The hypervisor gives each port two eventfds: the bell we hear and the bell we ring.  ``notify`` is
+one ``write``.  ``fileno`` is an epoll descriptor over the bells we hear, each registered
+EPOLLONESHOT: delivering one disarms it, which is the mask, and unmasking arms it again, which
+delivers at once what came meanwhile.  That is the behaviour of ``/dev/xen/evtchn``.  Binding,
+unbinding and restricting are hypercalls.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from os import eventfd_read, eventfd_write
+from typing import TYPE_CHECKING, Final
+
+from backend.platform.embedded.handle import Handle
+from backend.platform.embedded.wire import Kind
+from protocol.xenpv.ids import Evtchn
+
+if TYPE_CHECKING:
+    from backend.platform.embedded.handle import Reply
+    from protocol.xenpv.ids import Domid
+
+_ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
+
+
+class EmbeddedEventChannels:
+    """``EventChannels`` of one domain."""
+
+    def __init__(self, rundir: str, domid: Domid) -> None:
+        self._handle = Handle(rundir, Kind.EVENTS, domid)
+        self._epoll = select.epoll()
+        self._wait = self._epoll.poll
+        self._arm = self._epoll.modify
+        self._heard: dict[Evtchn, int] = {}
+        self._rung: dict[Evtchn, int] = {}
+        self._ports: dict[int, Evtchn] = {}
+
+    def fileno(self) -> int:
+        """Polls readable while an unmasked port is pending."""
+        return self._epoll.fileno()
+
+    def alloc_unbound(self, remote: Domid) -> Evtchn:
+        """A new port for ``remote`` to bind to.  Raises ``OSError`` (EPERM, ENOSPC, EMFILE)."""
+        return self._opened(self._handle.call("alloc_unbound", domid=remote))
+
+    def bind_interdomain(self, remote: Domid, remote_port: Evtchn) -> Evtchn:
+        """Bind to ``remote``'s port; pending at once.  ``OSError``: EINVAL, EPERM, ESRCH."""
+        return self._opened(self._handle.call("bind_interdomain", domid=remote, port=remote_port))
+
+    def _opened(self, reply: Reply) -> Evtchn:
+        port = Evtchn(reply.fields["port"])
+        heard, rung = reply.fds
+        self._heard[port], self._rung[port] = heard, rung
+        self._ports[heard] = port
+        self._epoll.register(heard, _ARMED)
+        return port
+
+    def notify(self, port: Evtchn) -> None:
+        """Make the other end pending.  Raises ``OSError`` (ENOTCONN) for a port not of ours."""
+        try:
+            eventfd_write(self._rung[port], 1)
+        except BlockingIOError:
+            pass  # 2**64 - 2 events wait: one more makes no difference
+        except KeyError:
+            raise _not_ours(port) from None
+
+    def pending(self) -> Evtchn | None:
+        """The next pending port, now masked, or ``None``."""
+        # One at a time: what is taken from epoll and not returned yet would not poll any more.
+        ready = self._wait(0, 1)
+        if not ready:
+            return None
+        bell = ready[0][0]
+        eventfd_read(bell)
+        return self._ports[bell]
+
+    def unmask(self, port: Evtchn) -> None:
+        """Let ``port`` become pending.  Raises ``OSError`` (ENOTCONN) for a port not of ours."""
+        try:
+            self._arm(self._heard[port], _ARMED)
+        except KeyError:
+            raise _not_ours(port) from None
+
+    def unbind(self, port: Evtchn) -> None:
+        """Close a port.  Raises ``OSError`` (ENOTCONN) for a port not of ours."""
+        if port not in self._heard:
+            raise _not_ours(port)
+        self._forget(port)
+        self._handle.call("unbind", port=port).close()
+
+    def _forget(self, port: Evtchn) -> None:
+        heard = self._heard.pop(port)
+        del self._ports[heard]
+        self._epoll.unregister(heard)
+        os.close(heard)
+        os.close(self._rung.pop(port))
+
+    def restrict(self, domid: Domid) -> None:
+        """Bind to nobody but ``domid`` from now on.  Raises ``OSError`` (EINVAL, EACCES)."""
+        self._handle.call("restrict", domid=domid).close()
+
+    def close(self) -> None:
+        """Unbind everything; only once counts."""
+        if self._epoll.closed:
+            return
+        for port in list(self._heard):
+            self._forget(port)
+        self._epoll.close()
+        self._handle.close_politely()
+
+
+def _not_ours(port: Evtchn) -> OSError:
+    return OSError(errno.ENOTCONN, f"port {port} is not open on this handle")

@@ -1,0 +1,136 @@
+"""A client's connection to the embedded hypervisor: one handle, one call at a time.
+
+Every wait has a bound.  After a time-out the handle is closed: its next answer could belong to
+the call before.  A handle is not to be used on both sides of a ``fork``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from backend.platform.embedded.wire import (
+    CALL_TIMEOUT,
+    MAX_PACKET,
+    SOCKET,
+    Kind,
+    PacketError,
+    decode,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from protocol.xenpv.ids import Domid
+
+_MAX_FDS = 2
+
+
+class Reply(NamedTuple):
+    """The results of a call; the descriptors belong to the caller."""
+
+    fields: dict[str, Any]
+    words: tuple[int, ...]
+    fds: list[int]
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for fd in self.fds:
+            os.close(fd)
+
+
+class Handle:
+    """An open handle of one kind, acting for one domain."""
+
+    def __init__(self, rundir: str, kind: Kind, domid: Domid) -> None:
+        """Raises ``OSError``: no hypervisor in ``rundir``, or no such domain (ESRCH)."""
+        self._lock = threading.Lock()
+        self._name = f"the embedded hypervisor in {rundir}"
+        self._sock: socket.socket | None = _connect(rundir, self._name)
+        try:
+            self.call("open", kind=kind.value, domid=domid)
+        except BaseException:
+            self.close()
+            raise
+
+    def call(self, name: str, words: Iterable[int] = (), **fields: object) -> Reply:
+        """One hypercall.  Raises the ``OSError`` that the hypervisor answers with.
+
+        ``ConnectionError`` when it is gone or has hung up, ``TimeoutError`` when it does not
+        answer, EBADF when this handle is closed.
+        """
+        request = encode({"call": name, **fields}, words)
+        with self._lock:
+            if self._sock is None:
+                raise OSError(errno.EBADF, "this handle is closed")
+            try:
+                reply = self._exchange(self._sock, request)
+            except OSError:
+                self._drop()
+                raise
+        number = reply.fields.get("error")
+        if isinstance(number, int):
+            reply.close()
+            raise OSError(number, str(reply.fields.get("text")))
+        return reply
+
+    def _exchange(self, sock: socket.socket, request: bytes) -> Reply:
+        try:
+            sock.sendall(request)
+            answer, fds, _, _ = socket.recv_fds(sock, MAX_PACKET, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        except TimeoutError:
+            raise TimeoutError(
+                errno.ETIMEDOUT, f"{self._name} did not answer within {CALL_TIMEOUT:.0f} s"
+            ) from None
+        except ConnectionError:
+            answer, fds = b"", []
+        if not answer:
+            raise ConnectionResetError(
+                errno.ECONNRESET,
+                f"{self._name} has hung up: it has ended, or the domain was destroyed",
+            )
+        try:
+            fields, words = decode(answer)
+        except PacketError as error:
+            for fd in fds:
+                os.close(fd)
+            raise OSError(errno.EPROTO, f"{self._name} answered rubbish: {error}") from None
+        return Reply(fields, words, fds)
+
+    def _drop(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def close(self) -> None:
+        """Hang up; the hypervisor takes back all that the handle held."""
+        with self._lock:
+            self._drop()
+
+    def close_politely(self) -> None:
+        """As ``close``, but what the handle held is given back when this returns."""
+        with contextlib.suppress(OSError):
+            self.call("close").close()
+        self.close()
+
+
+def _connect(rundir: str, name: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.settimeout(CALL_TIMEOUT)
+    try:
+        sock.connect(os.path.join(rundir, SOCKET))
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        sock.close()
+        raise OSError(
+            error.errno,
+            f"{name} does not run; start it with: xen-fileproxy embedded --run-dir {rundir}",
+        ) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock

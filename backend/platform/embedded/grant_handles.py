@@ -89,10 +89,13 @@ class _Range:
         return self._pages.memory
 
     def close(self) -> None:
-        """Unmap the pages and give them back; only once counts."""
+        """Unmap the pages and give them back; only once counts.
+
+        Raises ``BufferError`` while another thread's system call reads or writes ``memory`` itself.
+        """
         if self._open:
-            self._open = False
             self._pages.close()
+            self._open = False
             self._handle.release(self._end, self._number)
 
 

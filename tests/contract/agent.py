@@ -1,0 +1,111 @@
+"""A process that acts for one domain and does as it is told: the other end in the contract suite.
+
+``python agent.py PLATFORM DOMID``: a line on standard input is one JSON request, a line on standard
+output its answer.  It uses nothing but the ports, so the same program serves on every platform.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+from typing import TYPE_CHECKING, Any
+
+from backend.platform import open_platform
+from protocol.xenpv.ids import Domid, Evtchn, Gref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backend.platform.platform import Platform
+    from protocol.xenpv.ports import SharedPages
+
+
+class Agent:
+    """One handle of each kind, and the ranges made through them."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._mapper = platform.grant_mapper()
+        self._sharer = platform.grant_sharer()
+        self._events = platform.event_channels()
+        self._ranges: dict[int, SharedPages] = {}
+        self.calls: dict[str, Callable[..., Any]] = {
+            name: getattr(self, name) for name in dir(type(self)) if not name.startswith("_")
+        }
+
+    def share(self, domid: int, count: int) -> dict[str, Any]:
+        pages = self._sharer.share(Domid(domid), count)
+        return {"range": self._keep(pages), "grefs": pages.grefs}
+
+    def map(self, domid: int, grefs: list[int]) -> int:
+        return self._keep(self._mapper.map(Domid(domid), [Gref(gref) for gref in grefs]))
+
+    def _keep(self, pages: SharedPages) -> int:
+        number = max(self._ranges, default=0) + 1
+        self._ranges[number] = pages
+        return number
+
+    def write(self, number: int, at: int, data: str) -> None:
+        raw = bytes.fromhex(data)
+        self._ranges[number].memory[at : at + len(raw)] = raw
+
+    def read(self, number: int, at: int, length: int) -> str:
+        return bytes(self._ranges[number].memory[at : at + length]).hex()
+
+    def close_range(self, number: int) -> None:
+        self._ranges.pop(number).close()
+
+    def alloc_unbound(self, remote: int) -> int:
+        return self._events.alloc_unbound(Domid(remote))
+
+    def bind_interdomain(self, remote: int, port: int) -> int:
+        return self._events.bind_interdomain(Domid(remote), Evtchn(port))
+
+    def notify(self, port: int) -> None:
+        self._events.notify(Evtchn(port))
+
+    def unmask(self, port: int) -> None:
+        self._events.unmask(Evtchn(port))
+
+    def unbind(self, port: int) -> None:
+        self._events.unbind(Evtchn(port))
+
+    def restrict(self, domid: int) -> None:
+        self._events.restrict(Domid(domid))
+
+    def wait(self, seconds: float) -> int | None:
+        poll = select.poll()
+        poll.register(self._events.fileno(), select.POLLIN)
+        return self._events.pending() if poll.poll(seconds * 1000) else None
+
+    def echo(self, port: int, times: int) -> None:
+        """Answer ``times`` events on ``port``, each with one."""
+        for _ in range(times):
+            assert self.wait(10) == port
+            self._events.unmask(Evtchn(port))
+            self._events.notify(Evtchn(port))
+
+    def _close(self) -> None:
+        for pages in self._ranges.values():
+            pages.close()
+        for handle in (self._mapper, self._sharer, self._events):
+            handle.close()
+
+
+def main(name: str, domid: int) -> None:
+    platform = open_platform(name, domid=Domid(domid))
+    agent = Agent(platform)
+    print(json.dumps({"result": None}), flush=True)  # noqa: T201 -- the protocol
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"result": agent.calls[request.pop("call")](**request)}
+        except OSError as error:
+            answer = {"errno": error.errno, "text": str(error.strerror)}
+        print(json.dumps(answer), flush=True)  # noqa: T201 -- the protocol
+    agent._close()
+    platform.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,119 @@
+"""Fids: what a client's numbers stand for."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from backend.fileserver.files import NO_CHANGE, UNOPENED
+from protocol.ninep.ids import NOFID, Fid
+
+if TYPE_CHECKING:
+    from backend.fileserver.files import File, Node
+    from backend.fileserver.limits import Slots
+
+
+class FidState:
+    """A file that a client holds: its node, where it was found, and the open file if it is open.
+
+    ``parent`` and ``name`` are kept for Tremove alone, which removes a file by its fid; they are
+    no path, and are checked again before they are used.  ``None``: the root of an attach, or a
+    directory that was reached by ``..``.
+    """
+
+    __slots__ = ("_slots", "file", "name", "node", "parent", "uid")
+
+    def __init__(
+        self, node: Node, parent: Node | None = None, name: bytes = b"", uid: int = NO_CHANGE
+    ) -> None:
+        """Take over the caller's hold on ``node`` and ``parent``."""
+        self.node = node
+        self.parent = parent
+        self.name = name
+        self.uid: Final = uid
+        """To whom the files belong that are created through this fid: the user who attached."""
+        self.file: File = UNOPENED
+        self._slots: Slots | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Tlopen or Tlcreate was here."""
+        return self.file is not UNOPENED
+
+    def set_open(self, file: File, slots: Slots) -> None:
+        """Take over an open file and the slot of ``slots`` that was taken for it."""
+        self.file = file
+        self._slots = slots
+
+    def move(self, node: Node, parent: Node | None, name: bytes) -> None:
+        """Stand for another file from now on; take over the caller's holds."""
+        self._let_go()
+        self.node = node
+        self.parent = parent
+        self.name = name
+
+    def close(self) -> None:
+        """Give everything back.  Raises ``OSError`` after that, if closing the file reports one."""
+        file, self.file = self.file, UNOPENED
+        self._let_go()
+        if self._slots is not None:
+            self._slots.give()
+            self._slots = None
+        file.close()
+
+    def _let_go(self) -> None:
+        self.node.release()
+        if self.parent is not None:
+            self.parent.release()
+
+
+class FidTable(dict[Fid, FidState]):
+    """The fids of a session.  A dict, so that the hot path pays for a lookup and nothing else.
+
+    ``table[fid]`` raises ``OSError`` EBADF for a fid that is not in use.  Entries are made by
+    ``add`` and end by ``drop`` or ``drop_all``, which keep count in ``slots``.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: Slots) -> None:
+        super().__init__()
+        self._slots = slots
+
+    def __missing__(self, fid: Fid) -> NoReturn:
+        """Say so in the protocol's words."""
+        raise OSError(errno.EBADF, f"fid {fid} is not in use")
+
+    def check_free(self, fid: Fid) -> None:
+        """Let a number pass that ``add`` may enter.
+
+        Raises ``OSError``: EBADF for NOFID, EMFILE when there are too many, EBUSY for a fid in use
+        (EBADF would read as if the *old* fid of a walk were unknown; Linux never comes here).
+        """
+        if fid == NOFID:
+            raise OSError(errno.EBADF, "NOFID is no fid")
+        if fid in self:
+            raise OSError(errno.EBUSY, f"fid {fid} is in use")
+        self._slots.check(1)
+
+    def add(self, fid: Fid, state: FidState) -> None:
+        """Enter a fid for which ``check_free`` found nothing wrong."""
+        self._slots.take()
+        self[fid] = state
+
+    def drop(self, fid: Fid) -> None:
+        """Forget a fid; it is gone even if closing its file raises ``OSError``."""
+        state = self[fid]
+        del self[fid]
+        self._slots.give()
+        state.close()
+
+    def drop_all(self) -> list[OSError]:
+        """Forget every fid; what closing their files raised."""
+        errors = []
+        while self:
+            try:
+                self.drop(next(iter(self)))
+            except OSError as error:
+                errors.append(error)
+        return errors

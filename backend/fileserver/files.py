@@ -1,0 +1,173 @@
+"""What a tree hands out: nodes (a file, pinned), open files, and the values that describe them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
+
+from backend.fileserver.syscalls import OMIT, Timespec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from backend.fileserver.limits import Slots
+    from protocol.ninep.messages import Qid
+
+NO_CHANGE: Final = -1
+"""A uid or gid that chown(2) leaves as it is."""
+
+
+class Node:
+    """One file of the tree, pinned by an ``O_PATH`` descriptor: whatever happens to its names, and
+    to the directories above it, it stays the same file.
+
+    Shared by the fids that were cloned from one another; the last holder's ``release`` closes it.
+    """
+
+    __slots__ = ("_descriptors", "_holders", "fd", "kind", "qid")
+
+    def __init__(self, fd: int, kind: int, qid: Qid, descriptors: Slots) -> None:
+        """Take over ``fd`` and the slot that was taken for it.
+
+        ``kind`` is ``S_IFMT`` of the mode: it never changes while the inode is pinned, so it is
+        what decides whether the node may be opened.  ``qid.version`` is that of the moment.
+        """
+        self.fd: Final = fd
+        self.kind: Final = kind
+        self.qid: Final = qid
+        self._descriptors = descriptors
+        self._holders = 1
+
+    def hold(self) -> Node:
+        """One holder more."""
+        self._holders += 1
+        return self
+
+    def release(self) -> None:
+        """One holder less; the descriptor goes with the last."""
+        self._holders -= 1
+        if not self._holders:
+            os.close(self.fd)
+            self._descriptors.give()
+
+
+class Owner(NamedTuple):
+    """To whom a new file is to belong; ``NO_CHANGE``: whoever creates it."""
+
+    uid: int
+    gid: int
+
+
+NOBODY: Final = Owner(NO_CHANGE, NO_CHANGE)
+"""Leave the owner as it is."""
+
+
+class Changes(NamedTuple):
+    """What a Tsetattr asks for; the defaults change nothing."""
+
+    mode: int | None = None
+    owner: Owner = NOBODY
+    size: int | None = None
+    atime: Timespec = OMIT
+    mtime: Timespec = OMIT
+    touch: bool = False
+    """Only ctime is to become the current time."""
+
+
+class Space(NamedTuple):
+    """What statvfs(3) says; blocks are counted in units of ``bsize`` bytes."""
+
+    bsize: int
+    blocks: int
+    bfree: int
+    bavail: int
+    files: int
+    ffree: int
+    fsid: int
+    namelen: int
+
+
+class Entry(NamedTuple):
+    """An entry of a directory."""
+
+    qid_type: int
+    path: int
+    """The qid's path, as far as the directory knows: that of what lies under a mount point."""
+    cookie: int
+    """Where reading goes on after this entry."""
+    type: int
+    """``DT_REG``, ``DT_DIR``, ... of readdir(3); 0 where the file system does not say."""
+    name: bytes
+
+
+class Pin(Protocol):
+    """An open file held on its own, so that another thread may sync it while the fid is clunked."""
+
+    def sync(self, *, data_only: bool) -> None:
+        """fsync(2) or fdatasync(2).  Raises ``OSError``."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class File(Protocol):
+    """An open file or directory.  Every method raises ``OSError``; one thread calls them."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether it was opened for writing."""
+
+    def fileno(self) -> int:
+        """The descriptor behind it."""
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Fill ``buffers`` from ``offset``; less than full only at the end of the file."""
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Write ``buffers`` at ``offset``; less than all only when an error came after progress."""
+
+    def entries(self, cookie: int) -> Iterable[Entry]:
+        """The entries after ``cookie`` (0: from the start).
+
+        Asking for the next one accepts the one before; what was not accepted comes again when
+        ``entries`` is called with the cookie of the last that was.  A policy may filter.
+        """
+
+    def pin(self) -> Pin:
+        """Hold what is open, for a sync that runs elsewhere."""
+
+    def close(self) -> None:
+        """Give everything back, then raise what closing reported, if anything."""
+
+
+class _Unopened:
+    """The open file of a fid that is not open: each method says EBADF."""
+
+    writable: Final = False
+
+    def fileno(self) -> int:
+        _not_open()
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
+        _not_open()
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
+        _not_open()
+
+    def entries(self, cookie: int) -> Iterable[Entry]:  # noqa: ARG002 -- File's
+        _not_open()
+
+    def pin(self) -> Pin:
+        _not_open()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _not_open() -> NoReturn:
+    raise OSError(errno.EBADF, "the fid is not open")
+
+
+UNOPENED: Final = _Unopened()
+"""Stands where a fid has no open file, so that reading and writing need not ask."""

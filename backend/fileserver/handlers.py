@@ -1,0 +1,40 @@
+"""From each request to its handler: the dense table that says what is served.
+
+A request that is not here is answered EOPNOTSUPP.  Tread, Twrite and Treaddir are not, because
+their data goes beside the message (``io``, ``directories``); Tflush is the pump's own.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.fileserver import attributes, changes, directories, naming, opening, session, syncing
+from protocol.ninep import messages as m
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from backend.fileserver.deferred import Deferred
+
+    Handler = Callable[[session.Session, Any], m.Message | Deferred]
+
+HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
+    {
+        m.Tversion: session.version,
+        m.Tattach: session.attach,
+        m.Twalk: naming.walk,
+        m.Tclunk: naming.clunk,
+        m.Tremove: naming.remove,
+        m.Tlopen: opening.lopen,
+        m.Tlcreate: opening.lcreate,
+        m.Tgetattr: attributes.getattr,
+        m.Tsetattr: attributes.setattr,
+        m.Tstatfs: attributes.statfs,
+        m.Tfsync: syncing.fsync,
+        m.Tmkdir: directories.mkdir,
+        m.Tunlinkat: changes.unlinkat,
+        m.Trenameat: changes.renameat,
+    }
+)
+"""Each takes the session and its request, gives the reply, and raises ``OSError``."""

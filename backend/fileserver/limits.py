@@ -1,0 +1,96 @@
+"""Everything that a guest can make grow, and how far: each limit is an object that owns its slots.
+
+A limit that is reached answers EMFILE, and gives way again as soon as the guest gives something
+back: nothing that it already holds is taken away.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+from dataclasses import dataclass, field
+from typing import Final
+
+RESERVED_DESCRIPTORS: Final = 96
+"""Descriptors of a worker that are not fids: 32 that deferred fsyncs pin, the platform's handles
+(gntdev, evtchn), control channel, epoll, eventfd, memfd, log and standard streams, the export's
+two, a few that live for one request; and room to open a file for a traceback."""
+
+MIN_DESCRIPTORS: Final = 32
+"""Below this a guest could not copy a directory tree; better to say so at the start."""
+
+MAX_FIDS: Final = 65_536
+"""A Linux client keeps a fid per cached directory entry: a source tree has about that many.
+Each costs some 300 bytes here, so 20 MB, and a descriptor or two (``descriptor_slots``)."""
+
+MAX_OPEN_FILES: Final = 4_096
+"""Files open for reading or writing.  A build with all cores uses hundreds; each pins an open file
+in the kernel (256 bytes, and the inode even after unlink, so disk space too)."""
+
+MAX_CURSORS: Final = 256
+"""Open directories.  Each may keep 32 KiB of entries read ahead: 8 MiB in all.  Programs that walk
+trees keep one open per level."""
+
+
+class Slots:
+    """So many of one thing, and not one more.
+
+    ``take`` and ``give`` are called by the one thread that serves the session or tree.
+    """
+
+    __slots__ = ("capacity", "name", "used")
+
+    def __init__(self, name: str, capacity: int) -> None:
+        self.name: Final = name
+        self.capacity: Final = capacity
+        self.used = 0
+
+    def __repr__(self) -> str:
+        """As in ``fids 3/65536``."""
+        return f"<{self.name} {self.used}/{self.capacity}>"
+
+    def take(self) -> None:
+        """Take a slot.  Raises ``OSError`` EMFILE when none is free."""
+        if self.used >= self.capacity:
+            raise OSError(errno.EMFILE, f"all {self.capacity} {self.name} are in use")
+        self.used += 1
+
+    def check(self, count: int) -> None:
+        """Raises ``OSError`` EMFILE unless ``count`` slots are free."""
+        if self.used + count > self.capacity:
+            raise OSError(errno.EMFILE, f"all {self.capacity} {self.name} are in use")
+
+    def give(self) -> None:
+        """Give a slot back that was taken."""
+        if self.used <= 0:
+            raise ValueError(f"more {self.name} given back than were taken")
+        self.used -= 1
+
+
+@dataclass(slots=True)
+class Limits:
+    """What one session may hold at once."""
+
+    fids: Slots = field(default_factory=lambda: Slots("fids", MAX_FIDS))
+    open_files: Slots = field(default_factory=lambda: Slots("open files", MAX_OPEN_FILES))
+    cursors: Slots = field(default_factory=lambda: Slots("open directories", MAX_CURSORS))
+
+
+def descriptor_slots(reserved: int = RESERVED_DESCRIPTORS) -> Slots:
+    """The descriptors that all fids of this process may use, from its ``RLIMIT_NOFILE`` (soft).
+
+    A fid uses one for its file, one more while open, and may alone keep alive the directory that
+    it was found in; so fids usually end here before they reach ``MAX_FIDS``, unless the process
+    raised its soft limit to some 200,000.  Raises ``OSError`` EMFILE when the limit is too low.
+    """
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        soft = 1 << 20
+    capacity = soft - reserved
+    if capacity < MIN_DESCRIPTORS:
+        raise OSError(
+            errno.EMFILE,
+            f"at most {soft} open files (RLIMIT_NOFILE) are too few: "
+            f"{reserved + MIN_DESCRIPTORS} are needed, some thousands are better",
+        )
+    return Slots("descriptors", capacity)

@@ -1,0 +1,200 @@
+"""Open files and directories of a Dom0 directory: ``files.File`` on a descriptor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver.files import Entry
+from backend.fileserver.syscalls import getdents64
+from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from backend.fileserver.limits import Slots
+    from backend.fileserver.qids import QidSpace
+
+MAX_OFFSET: Final = (1 << 63) - 1
+"""``loff_t`` has a sign.  The wire's offsets have none, so half of them are nobody's."""
+
+READ_AHEAD: Final = 32 * 1024
+"""Bytes of directory entries asked of the kernel at once, as glibc does: some 1,000 entries."""
+
+# struct linux_dirent64: ino, cookie of the next entry, length of this record, type; then the name.
+_DIRENT: Final = Struct("=QqHB")
+_NAME_AT: Final = _DIRENT.size
+# DT_DIR and DT_LNK are the kind bits of the mode, moved down (readdir(3)).
+_QID_TYPES: Final = {stat.S_IFDIR >> 12: QTDIR, stat.S_IFLNK >> 12: QTSYMLINK}
+
+
+class LocalPin:
+    """A second descriptor of the same open file; nothing else may be done with it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = os.dup(fd)
+
+    def sync(self, *, data_only: bool) -> None:
+        """Have all data (and, unless ``data_only``, all attributes) on disk."""
+        if data_only:
+            os.fdatasync(self._fd)
+        else:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+
+class _Opened:
+    """What open files and open directories have in common."""
+
+    __slots__ = ("_descriptors", "_fd", "writable")
+
+    def __init__(self, fd: int, descriptors: Slots, *, writable: bool) -> None:
+        """Take over ``fd`` and the slot that was taken for it."""
+        self._fd: Final = fd
+        self._descriptors = descriptors
+        self.writable: Final = writable
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def pin(self) -> LocalPin:
+        return LocalPin(self._fd)
+
+    def close(self) -> None:
+        self._descriptors.give()
+        os.close(self._fd)
+
+
+class LocalFile(_Opened):
+    """An open regular file.
+
+    With ``O_APPEND`` the kernel writes at the end of the file and ignores the offset, atomically
+    among all writers.  That is what 9P means by an append-only open (open(5)), and what the
+    program in the guest asked for; QEMU and diod do the same.  A client that writes back cached
+    pages through such a fid (Linux with ``cache=mmap`` or ``loose``) breaks its own file with any
+    of these servers.
+    """
+
+    __slots__ = ()
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> int:
+        if offset > MAX_OFFSET:
+            raise OSError(errno.EINVAL, f"offset {offset} is beyond any file")
+        done = os.preadv(self._fd, buffers, offset)
+        if done and done != sum(map(len, buffers)):
+            done = self._read_on(buffers, offset, done)
+        return done
+
+    def _read_on(self, buffers: Sequence[memoryview], offset: int, done: int) -> int:
+        """A short read need not be the end of the file: read until it is, or until full."""
+        while rest := _rest(buffers, done):
+            try:
+                more = os.preadv(self._fd, rest, offset + done)
+            except OSError:
+                break  # what was read is good; the next Tread meets the error itself
+            if not more:
+                break
+            done += more
+        return done
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
+        if offset > MAX_OFFSET:
+            raise OSError(errno.EFBIG, f"offset {offset} is beyond any file")
+        done = os.pwritev(self._fd, buffers, offset)
+        if done != sum(map(len, buffers)):
+            done = self._write_on(buffers, offset, done)
+        return done
+
+    def _write_on(self, buffers: Sequence[memoryview], offset: int, done: int) -> int:
+        """A short write: go on until all is written, or say how much was before the error."""
+        while rest := _rest(buffers, done):
+            try:
+                more = os.pwritev(self._fd, rest, offset + done)
+            except OSError:
+                if done:
+                    break
+                raise
+            if not more:
+                break
+            done += more
+        return done
+
+    def entries(self, cookie: int) -> Iterator[Entry]:
+        raise OSError(errno.ENOTDIR, f"no directory, so no entries after {cookie}")
+
+
+class LocalDirectory(_Opened):
+    """An open directory, and the entries that were read from it but not yet accepted.
+
+    Cookies are the file system's own (``d_off``): any one it ever gave can be returned to, also
+    when entries came and went meanwhile.
+    """
+
+    __slots__ = ("_above", "_cookie", "_dev", "_qids", "_raw", "_raw_at")
+
+    def __init__(self, fd: int, descriptors: Slots, qids: QidSpace, above: int | None) -> None:
+        """``above``: the qid path to show for ``..`` in place of the real one.
+
+        At the root that is the root's own: nothing above it is the guest's business.
+        """
+        super().__init__(fd, descriptors, writable=False)
+        self._qids = qids
+        self._dev = os.fstat(fd).st_dev
+        self._above = above
+        self._raw = b""
+        self._raw_at = 0
+        self._cookie = 0
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
+        raise OSError(errno.EISDIR, "a directory is read by Treaddir")
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
+        raise OSError(errno.EBADF, "a directory is never open for writing")
+
+    def entries(self, cookie: int) -> Iterator[Entry]:
+        if cookie > MAX_OFFSET:
+            raise OSError(errno.EINVAL, f"{cookie} is no position in a directory")
+        # Position 0 always starts afresh, as rewinddir(3) does: entries made since then appear.
+        if cookie != self._cookie or not cookie:
+            os.lseek(self._fd, cookie, os.SEEK_SET)
+            self._raw = b""
+            self._raw_at = 0
+            self._cookie = cookie
+        return self._parse()
+
+    def _parse(self) -> Iterator[Entry]:
+        while True:
+            if self._raw_at >= len(self._raw):
+                self._raw = getdents64(self._fd, READ_AHEAD)
+                self._raw_at = 0
+                if not self._raw:
+                    return
+            raw = self._raw
+            at = self._raw_at
+            ino, cookie, length, kind = _DIRENT.unpack_from(raw, at)
+            name = raw[at + _NAME_AT : raw.index(0, at + _NAME_AT)]
+            if self._above is not None and name == b"..":
+                path = self._above
+            else:
+                path = self._qids.path(self._dev, ino)
+            yield Entry(_QID_TYPES.get(kind, QTFILE), path, cookie, kind, name)
+            self._raw_at = at + length
+            self._cookie = cookie
+
+
+def _rest(buffers: Sequence[memoryview], done: int) -> list[memoryview]:
+    """What is left of ``buffers`` after their first ``done`` bytes; empty views are left out."""
+    rest = []
+    for buffer in buffers:
+        if done < len(buffer):
+            rest.append(buffer[done:])
+        done = max(0, done - len(buffer))
+    return rest

@@ -1,0 +1,117 @@
+"""Twalk, Tclunk, Tremove: from one fid to the next, and the end of a fid."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from typing import TYPE_CHECKING
+
+from backend.fileserver.fids import FidState
+from backend.fileserver.names import DOT_DOT, check_name
+from protocol.ninep.messages import Rclunk, Rremove, Rwalk
+
+if TYPE_CHECKING:
+    from backend.fileserver.files import Node
+    from backend.fileserver.session import Session
+    from backend.fileserver.tree import Tree
+    from protocol.ninep.messages import Qid, Tclunk, Tremove, Twalk
+
+
+class _Walk:
+    """Where a walk has come to; it holds the node and, if known, the directory it was found in."""
+
+    __slots__ = ("name", "node", "parent", "qids")
+
+    def __init__(self, start: FidState) -> None:
+        self.node = start.node.hold()
+        self.parent = start.parent.hold() if start.parent is not None else None
+        self.name = start.name
+        self.qids: list[Qid] = []
+
+    def go_up(self, tree: Tree) -> None:
+        # By which name the directory above is known to its own parent was never asked.
+        self._enter(tree.parent(self.node), None, b"")
+
+    def go_down(self, tree: Tree, name: bytes) -> None:
+        check_name(name)
+        below = tree.lookup(self.node, name)
+        self._enter(below, self.node.hold(), name)
+
+    def _enter(self, node: Node, parent: Node | None, name: bytes) -> None:
+        self.give_up()
+        self.node, self.parent, self.name = node, parent, name
+        self.qids.append(node.qid)
+
+    def give_up(self) -> None:
+        self.node.release()
+        if self.parent is not None:
+            self.parent.release()
+
+
+def walk(session: Session, request: Twalk) -> Rwalk:
+    """Go from ``fid`` down the names, one component at a time; the end becomes ``newfid``.
+
+    No link is followed: one can be walked to, not through (ENOTDIR).  If a name after the first
+    fails, the qids so far are the answer and ``newfid`` is left alone.  ``newfid`` may be ``fid``;
+    then ``fid`` itself goes on, unless it is open (walk(5)).  No names: ``newfid`` is a copy.
+
+    Raises ``OSError``: EBADF, EINVAL (a name, an open fid that would have to go on), what
+    ``check_free`` says of ``newfid``, and whatever stopped the first step.
+    """
+    fids = session.fids
+    start = fids[request.fid]
+    in_place = request.newfid == request.fid
+    if not in_place:
+        fids.check_free(request.newfid)
+    elif start.is_open and request.wnames:
+        raise OSError(errno.EINVAL, "an open fid cannot walk away")
+    way = _Walk(start)
+    try:
+        for name in request.wnames:
+            if name == DOT_DOT:
+                way.go_up(session.tree)
+            else:
+                way.go_down(session.tree, name)
+    except OSError:
+        way.give_up()
+        if not way.qids:
+            raise
+        return Rwalk(request.tag, tuple(way.qids))
+    if in_place:
+        start.move(way.node, way.parent, way.name)
+    else:
+        fids.add(request.newfid, FidState(way.node, way.parent, way.name, start.uid))
+    return Rwalk(request.tag, tuple(way.qids))
+
+
+def clunk(session: Session, request: Tclunk) -> Rclunk:
+    """Forget a fid.  It is gone in any case; an error is what closing its file reported."""
+    session.fids.drop(request.fid)
+    return Rclunk(request.tag)
+
+
+def remove(session: Session, request: Tremove) -> Rremove:
+    """Remove the file that a fid stands for, and forget the fid in any case (remove(5)).
+
+    By the name it was walked to or created under, if that still is the same file.
+
+    Raises ``OSError``: EBADF; EBUSY for the root, for what was attached and for what was reached
+    by ``..``; ESTALE if the name has gone to another file, ENOENT if it is gone; ENOTEMPTY...
+    """
+    state = session.fids[request.fid]
+    try:
+        _unlink(session.tree, state)
+    finally:
+        session.fids.drop(request.fid)
+    return Rremove(request.tag)
+
+
+def _unlink(tree: Tree, state: FidState) -> None:
+    if state.parent is None:
+        raise OSError(errno.EBUSY, "the root, or a directory whose name is not known")
+    found = tree.lookup(state.parent, state.name)
+    same = found.qid.path == state.node.qid.path
+    found.release()
+    if not same:
+        raise OSError(errno.ESTALE, "the file has another name by now")
+    tree.unlink(state.parent, state.name, directory=state.node.kind == stat.S_IFDIR)

@@ -1,0 +1,119 @@
+"""Tlopen, Tlcreate: a fid becomes an open file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver.files import NO_CHANGE, Owner
+from backend.fileserver.names import check_name
+from protocol.ninep.flags import (
+    DOTL_ACCMODE,
+    DOTL_APPEND,
+    DOTL_DIRECTORY,
+    DOTL_DSYNC,
+    DOTL_EXCL,
+    DOTL_NOACCESS,
+    DOTL_SYNC,
+    DOTL_TRUNC,
+)
+from protocol.ninep.ids import NONUNAME
+from protocol.ninep.messages import Rlcreate, Rlopen
+
+if TYPE_CHECKING:
+    from backend.fileserver.fids import FidState
+    from backend.fileserver.session import Session
+    from protocol.ninep.ids import Fid
+    from protocol.ninep.messages import Tlcreate, Tlopen
+
+IOUNIT: Final = 0
+"""As much as a message holds: the transport copies nothing, so no size is better than another."""
+
+PERMISSIONS: Final = 0o7777
+"""The bits of a mode that chmod(2) knows; Linux sends the kind along."""
+
+# 9P numbers the flags as x86 does, the host as it likes.  Not passed on:
+# O_DIRECT (a ring's slices have no alignment to offer), O_NONBLOCK, O_NOCTTY and FASYNC (regular
+# files know nothing of them), O_NOATIME (needs a privilege, and is a wish), O_CLOEXEC, O_LARGEFILE
+# and O_NOFOLLOW (always so here), O_CREAT (Tlcreate says so), O_EXCL without it.
+_PASSED: Final = (
+    (DOTL_TRUNC, os.O_TRUNC),
+    (DOTL_APPEND, os.O_APPEND),
+    (DOTL_DSYNC, os.O_DSYNC),
+    # O_SYNC is two bits, of which O_DSYNC is one (open(2)).
+    (DOTL_SYNC, os.O_SYNC),
+)
+_ACCESS: Final = (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)
+
+
+def host_flags(dotl: int) -> int:
+    """The ``os.O_*`` flags that both requests share, for 9P's.  Raises ``OSError`` EINVAL."""
+    access = dotl & DOTL_ACCMODE
+    if access == DOTL_NOACCESS:
+        raise OSError(errno.EINVAL, "access mode 3")
+    flags = _ACCESS[access]
+    for bit, host in _PASSED:
+        if dotl & bit:
+            flags |= host
+    return flags
+
+
+def lopen(session: Session, request: Tlopen) -> Rlopen:
+    """Open a regular file or a directory.
+
+    Raises ``OSError``: EBADF, EINVAL (already open, access mode 3), EISDIR, ENOTDIR, ELOOP for a
+    symbolic link, ENXIO for a device, FIFO or socket, EMFILE, and what open(2) says.
+    """
+    state = _unopened(session, request.fid)
+    node = state.node
+    flags = host_flags(request.flags)
+    if request.flags & DOTL_DIRECTORY and node.kind != stat.S_IFDIR:
+        raise OSError(errno.ENOTDIR, "not a directory")
+    limits = session.limits
+    slots = limits.cursors if node.kind == stat.S_IFDIR else limits.open_files
+    slots.check(1)
+    file = session.tree.open(node, flags)
+    slots.take()
+    state.set_open(file, slots)
+    qid, _status = session.tree.getattr(node)
+    return Rlopen(request.tag, qid, IOUNIT)
+
+
+def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
+    """Create a regular file in the directory ``fid``; then ``fid`` is that file, open.
+
+    Without O_EXCL a file that exists is opened, as open(2) with O_CREAT does; a link is not
+    followed (ELOOP) and nothing else is opened (EISDIR, ENXIO).
+
+    Raises ``OSError``: as ``lopen``, what ``check_name`` says, EEXIST.
+    """
+    state = _unopened(session, request.fid)
+    check_name(request.name)
+    flags = host_flags(request.flags)
+    if request.flags & DOTL_EXCL:
+        flags |= os.O_EXCL
+    slots = session.limits.open_files
+    slots.check(1)
+    owner = new_owner(state, request.gid)
+    node, file = session.tree.create(
+        state.node, request.name, flags, request.mode & PERMISSIONS, owner
+    )
+    slots.take()
+    state.move(node, state.node.hold(), request.name)
+    state.set_open(file, slots)
+    qid, _status = session.tree.getattr(node)
+    return Rlcreate(request.tag, qid, IOUNIT)
+
+
+def new_owner(state: FidState, gid: int) -> Owner:
+    """Who owns what is created through a fid: the user who attached it, and the group asked for."""
+    return Owner(state.uid, NO_CHANGE if gid == NONUNAME else gid)
+
+
+def _unopened(session: Session, fid: Fid) -> FidState:
+    state = session.fids[fid]
+    if state.is_open:
+        raise OSError(errno.EINVAL, f"fid {fid} is open already")
+    return state

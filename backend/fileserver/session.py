@@ -1,0 +1,125 @@
+"""A session: one client's fids on one tree, and what Tversion settled.  It knows no transport."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver.fids import FidState, FidTable
+from backend.fileserver.files import NO_CHANGE
+from backend.fileserver.names import check_name
+from protocol.ninep.dialects import VERSION_UNKNOWN, Dialect
+from protocol.ninep.ids import NOFID, NONUNAME, Fid
+from protocol.ninep.messages import Rattach, Rversion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backend.fileserver.files import Node
+    from backend.fileserver.limits import Limits
+    from backend.fileserver.tree import Tree
+    from protocol.ninep.messages import Tattach, Tversion
+
+log = logging.getLogger(__name__)
+
+MIN_MSIZE: Final = 4096
+"""Below this a client is refused: a link's target or the answer to a walk of 16 names would not
+fit, nor 15 full directory entries.  Linux itself asks for no less (net/9p/client.c)."""
+
+MAX_ANAME: Final = 4096
+"""Bytes in the name of a tree to attach: ``PATH_MAX``, so one request cannot walk without end."""
+
+ANONYMOUS_AFID: Final = Fid(0)
+"""What Mini-OS sends for an afid where it means none."""
+
+
+class Session:
+    """State between messages.  Handlers get it as their first argument; one thread calls them."""
+
+    __slots__ = ("_dialects", "dialect", "fids", "limits", "max_msize", "msize", "tree")
+
+    def __init__(
+        self,
+        tree: Tree,
+        limits: Limits,
+        max_msize: int,
+        dialects: Sequence[Dialect] = (Dialect.DOTL,),
+    ) -> None:
+        """Serve ``tree``, and close it at the end; the transport can carry ``max_msize`` bytes."""
+        self.tree: Final = tree
+        self.limits: Final = limits
+        self.max_msize: Final = max_msize
+        self._dialects = {dialect.value: dialect for dialect in dialects}
+        self.fids: Final = FidTable(limits.fids)
+        self.dialect: Dialect | None = None
+        """``None`` until a Tversion has been agreed to."""
+        self.msize = max_msize
+
+    def reset(self) -> None:
+        """As before the first message: no fid, no dialect."""
+        for error in self.fids.drop_all():
+            log.warning("closing a file that the client left open: %s", error)
+        self.dialect = None
+        self.msize = self.max_msize
+
+    def close(self) -> None:
+        """Drop every fid and the tree."""
+        self.reset()
+        self.tree.close()
+
+    def agree(self, msize: int, version: bytes) -> None:
+        """Begin anew with the dialect called ``version``, if it is one that is served."""
+        self.dialect = self._dialects.get(version)
+        self.msize = msize
+
+
+def version(session: Session, request: Tversion) -> Rversion:
+    """Begin a session; all fids of an earlier one are forgotten, whether or not it can begin.
+
+    An unknown dialect is answered as version(5) has it: ``unknown``, and no session begins.
+    Raises ``OSError`` EMSGSIZE for an msize below ``MIN_MSIZE``.
+    """
+    session.reset()
+    msize = min(request.msize, session.max_msize)
+    if msize < MIN_MSIZE:
+        raise OSError(errno.EMSGSIZE, f"msize {request.msize}: {MIN_MSIZE} is the least")
+    session.agree(msize, request.version)
+    return Rversion(
+        request.tag, msize, VERSION_UNKNOWN if session.dialect is None else request.version
+    )
+
+
+def attach(session: Session, request: Tattach) -> Rattach:
+    """Make a fid the root, or the directory below it that ``aname`` names.
+
+    ``aname`` picks a place to begin, not a boundary: ``..`` leads up to the export's root.  The
+    user is not asked for a proof; ``n_uname`` is who owns what is created.
+
+    Raises ``OSError``: EPROTO before Tversion, EINVAL with an authentication fid (there is no
+    authentication), what ``check_free`` says, what a walk to ``aname`` says.
+    """
+    if session.dialect is None:
+        raise OSError(errno.EPROTO, "Tattach before Tversion")
+    if request.afid not in (NOFID, ANONYMOUS_AFID):
+        raise OSError(errno.EINVAL, f"afid {request.afid}: no authentication is asked for")
+    session.fids.check_free(request.fid)
+    node = _find(session.tree, request.aname)
+    uid = NO_CHANGE if request.n_uname == NONUNAME else request.n_uname
+    session.fids.add(request.fid, FidState(node, uid=uid))
+    return Rattach(request.tag, node.qid)
+
+
+def _find(tree: Tree, aname: bytes) -> Node:
+    """Walk down a path; ``.``, ``..`` and links in it are refused."""
+    if len(aname) > MAX_ANAME:
+        raise OSError(errno.ENAMETOOLONG, f"aname of {len(aname)} bytes")
+    node = tree.root.hold()
+    for name in filter(None, aname.split(b"/")):
+        try:
+            check_name(name)
+            below = tree.lookup(node, name)
+        finally:
+            node.release()
+        node = below
+    return node

@@ -28,14 +28,12 @@ from backend.fileserver.flush import HeldFlushes
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.offload import Offload
 from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
-from protocol.ninep.dialects import Dialect
-from protocol.ninep.errno_map import ename_of, errno_of
+from protocol.ninep.errno_map import errno_of, error_reply
 from protocol.ninep.errors import ProtocolError
 from protocol.ninep.ids import Tag
 from protocol.ninep.messages import (
-    Rerror,
+    TYPE_NUMBERS,
     Rflush,
-    Rlerror,
     Rread,
     Rreaddir,
     Rwrite,
@@ -64,8 +62,9 @@ BATCH_BYTES: Final = 4 << 20
 between batches however busy a frontend keeps it (XSA-332)."""
 
 _HEADER: Final = Struct("<IBH")  # size[4] type[1] tag[2], intro(5)
-_HEAD: Final = FIXED_SIZE[Twrite.TYPE]
-_READ_HEAD: Final = FIXED_SIZE[Rread.TYPE]
+_TWRITE: Final = TYPE_NUMBERS[Twrite]
+_HEAD: Final = FIXED_SIZE[_TWRITE]
+_READ_HEAD: Final = FIXED_SIZE[TYPE_NUMBERS[Rread]]
 _BEFORE_VERSION: Final[frozenset[type[Message]]] = frozenset((Tversion,))
 
 
@@ -188,7 +187,7 @@ class Connection:
         """The reply to send; ``None`` where it has been published or comes later."""
         if size > self.session.msize:
             raise OSError(errno.EMSGSIZE, f"{size} bytes, msize is {self.session.msize}")
-        if kind != Twrite.TYPE and size > len(head):
+        if kind != _TWRITE and size > len(head):
             head = lane.requests.peek(size)
         elif size < len(head):
             head = head[:size]
@@ -202,8 +201,8 @@ class Connection:
         kind_of = type(request)
         if kind_of not in self._allowed:
             raise self._not_allowed(kind_of)
-        pump = self._pumped.get(kind_of)
-        return self._call(lane, request) if pump is None else pump(lane, request)
+        pump = self._pumped.get(kind_of, self._call)
+        return pump(lane, request)
 
     def _not_allowed(self, kind_of: type[Message]) -> OSError:
         if self.session.dialect is None:
@@ -279,10 +278,7 @@ class Connection:
         elif not isinstance(error, OSError):
             self.counters.unforeseen += 1
             log.error("unforeseen while answering tag %d", tag, exc_info=error)
-        code = errno_of(error)
-        if self.session.dialect is Dialect.DOTU:
-            return encode(Rerror(tag, ename_of(code), code))
-        return encode(Rlerror(tag, code))
+        return encode(error_reply(self.session.dialect, tag, errno_of(error)))
 
     def _send(self, lane: Lane, reply: bytes) -> None:
         if self._trace is not None:

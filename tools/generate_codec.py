@@ -399,7 +399,7 @@ class Packing:
         return " + ".join([str(self.fixed), *self.lengths])
 
 
-def pack_fields(out: Writer, packing: Packing, name: str, fields: Iterable[f.Field]) -> None:
+def pack_fields(out: Writer, packing: Packing, fields: Iterable[f.Field]) -> None:
     """The parts of ``fields``, and the lines that prepare them."""
     for field in fields:
         variable = local(field.name)
@@ -463,12 +463,12 @@ def encoder(out: Writer, message: f.Message) -> Iterator[str]:
     yield f"def _encode_{name.lower()}(message: m.{name}) -> bytes:"
     packing = Packing(out, "IBH", ["total", str(message.number), "tag"])
     if is_flat(fields) and not message.has_payload:
-        pack_fields(out, packing, name, fields)
+        pack_fields(out, packing, fields)
         struct = out.struct(packing.codes)
         out.add(f"return {struct}.pack({packing.fixed}, {message.number}, *message)")
     else:
         out.assign(["tag", *(local(field.name) for field in fields)], "message")
-        pack_fields(out, packing, name, message.fields)
+        pack_fields(out, packing, message.fields)
         out.add(f"total = {packing.total()}")
         join_parts(out, packing)
     yield from out.lines
@@ -482,7 +482,7 @@ def record_packer(out: Writer, record: f.Record) -> Iterator[str]:
     yield f'    """The {record.name} with its size before it; ``struct.error`` if out of range."""'
     out.assign([local(field.name) for field in record.fields], "record")
     packing = Packing(out, "", [])
-    pack_fields(out, packing, record.name, record.fields)
+    pack_fields(out, packing, record.fields)
     size = packing.total()
     packing.flush()
     first = packing.parts[0]

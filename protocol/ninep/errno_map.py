@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING, Final
 
 from protocol.ninep.dialects import Dialect
@@ -15,6 +14,34 @@ if TYPE_CHECKING:
 
 MAX_ENAME: Final = 128
 """Linux drops an Rerror whose text is longer (net/9p/client.c sizes the buffer for it)."""
+
+_ENAMES: Final = {
+    errno.EACCES: b"permission denied",
+    errno.EAGAIN: b"try again",
+    errno.EBADF: b"fid unknown or not open for this",
+    errno.EBUSY: b"file in use",
+    errno.EEXIST: b"file exists",
+    errno.EFBIG: b"file too large",
+    errno.EINTR: b"interrupted",
+    errno.EINVAL: b"invalid argument",
+    errno.EIO: b"input/output error",
+    errno.EISDIR: b"is a directory",
+    errno.ELOOP: b"too many symbolic links",
+    errno.EMFILE: b"too many open files",
+    errno.ENAMETOOLONG: b"file name too long",
+    errno.ENODATA: b"no such attribute",
+    errno.ENOENT: b"file not found",
+    errno.ENOMEM: b"out of memory",
+    errno.ENOSPC: b"no space left",
+    errno.ENOTDIR: b"not a directory",
+    errno.ENOTEMPTY: b"directory not empty",
+    errno.EOPNOTSUPP: b"not supported",
+    errno.EPERM: b"not permitted",
+    errno.EPROTO: b"malformed message",
+    errno.EROFS: b"file system is read-only",
+    errno.ESTALE: b"file is gone",
+    errno.EXDEV: b"not on the same file system",
+}
 
 
 def errno_of(error: BaseException) -> int:
@@ -34,8 +61,11 @@ def errno_of(error: BaseException) -> int:
 
 
 def ename(number: int) -> bytes:
-    """The errno in words, as 9P2000.u wants it: at most ``MAX_ENAME`` bytes."""
-    return os.strerror(number).encode("ascii", "replace")[:MAX_ENAME]
+    """The errno in words, as 9P2000.u wants it, or its symbol where we have no words for it.
+
+    At most ``MAX_ENAME`` bytes, and the same on every libc and in every locale.
+    """
+    return _ENAMES.get(number) or errno.errorcode.get(number, "EIO").encode("ascii")
 
 
 def error_reply(dialect: Dialect | None, tag: Tag, number: int) -> Rlerror | Rerror:

@@ -7,16 +7,9 @@ that none of them can disagree with the schema.  Not imported by a worker.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
-
-from construct import Renamed
+from typing import ClassVar, Final
 
 from protocol.ninep import schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from construct import Construct
 
 
 @dataclass(frozen=True)
@@ -102,14 +95,11 @@ class Message:
         return any(isinstance(field.kind, Payload) for field in self.fields)
 
 
-def _fields_of(struct: Construct) -> Iterator[Field]:
-    for member in struct.subcons:
-        if member.name is None:  # Terminated
-            continue
-        inner = member
-        while isinstance(inner, Renamed):
-            inner = inner.subcon
-        yield Field(member.name, _KINDS[id(inner)], (member.docs or "").strip())
+def _fields_of(struct: object) -> tuple[Field, ...]:
+    return tuple(
+        Field(member.name, _KINDS[id(member.construct)], member.doc)
+        for member in schema.members(struct)
+    )
 
 
 STRING: Final = String()
@@ -128,26 +118,22 @@ _KINDS: dict[int, Kind] = {
 QID: Final = Record(
     "Qid",
     "The server's name for a file: two files are the same if their qids are.",
-    tuple(_fields_of(schema.QID)),
+    _fields_of(schema.QID),
 )
 _KINDS[id(schema.QID)] = QID
 STAT: Final = Record(
     "Stat",
     "The attributes of a file in 9P2000.u; also an entry of a directory read there.",
-    tuple(_fields_of(schema.STAT_FIELDS)),
+    _fields_of(schema.STAT_FIELDS),
     1,
 )
-DIRENT: Final = Record(
-    "Dirent", "An entry of a directory in 9P2000.L.", tuple(_fields_of(schema.DIRENT))
-)
+DIRENT: Final = Record("Dirent", "An entry of a directory in 9P2000.L.", _fields_of(schema.DIRENT))
 _KINDS[id(schema.STAT_COUNTED)] = Record(STAT.name, STAT.doc, STAT.fields, 2)
 _KINDS[id(schema.WNAMES)] = Listing(STRING, schema.MAXWELEM)
 _KINDS[id(schema.WQIDS)] = Listing(QID, schema.MAXWELEM)
 
 RECORDS: Final = (QID, STAT, DIRENT)
-MESSAGES: Final = tuple(
-    Message(message, tuple(_fields_of(message.body))) for message in schema.MESSAGES
-)
+MESSAGES: Final = tuple(Message(message, _fields_of(message.body)) for message in schema.MESSAGES)
 
 
 def fixed_size(kind: Kind) -> int | None:

@@ -12,7 +12,7 @@ different things in the two dialects, so one table by number serves both.
 from __future__ import annotations
 
 from enum import Flag
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from construct import (
     Bytes,
@@ -28,12 +28,16 @@ from construct import (
     Int64ul,
     Prefixed,
     PrefixedArray,
+    Renamed,
     Struct,
     Switch,
     Terminated,
     obj_,
     this,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAXWELEM: Final = 16
 """Most names in a Twalk, and qids in an Rwalk (walk(5); Linux P9_MAXWELEM)."""
@@ -106,6 +110,25 @@ class Group(NamedTuple):
 
     title: str
     messages: tuple[MessageSchema, ...]
+
+
+class Member(NamedTuple):
+    """One named field of a Struct: which of this module's constructs it is, and its remark."""
+
+    name: str
+    construct: Construct
+    doc: str
+
+
+def members(struct: Construct) -> Iterator[Member]:
+    """The named fields of ``struct``, in wire order."""
+    for member in struct.subcons:
+        if member.name is None:  # Terminated
+            continue
+        inner = member
+        while isinstance(inner, Renamed):
+            inner = inner.subcon
+        yield Member(member.name, inner, member.docs or "")
 
 
 def _message(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from backend.fileserver.root import open_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SEARCH: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-
 
 class ExportError(Exception):
-    """The directory cannot be exported; the text names it and says what to do."""
+    """The directory cannot be exported; the text names it and says why."""
 
 
 def open_export(path: str, allowed: Sequence[str] = ()) -> int:
@@ -23,18 +22,13 @@ def open_export(path: str, allowed: Sequence[str] = ()) -> int:
     the opened directory that is asked for its name, not the path: a link that changes in between
     leads nowhere else.  Raises ``ExportError``.  May wait as long as the file system does.
     """
-    if not path.startswith("/") or "\0" in path:
-        raise ExportError(f'path is "{path}"; it must be absolute')
+    if not path.startswith("/"):
+        raise ExportError(f'export path "{path}": it must be absolute')
     try:
-        root = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        root = open_root(path)
     except OSError as error:
-        raise ExportError(f"path {path}: {error.strerror}") from error
+        raise ExportError(error.strerror) from error
     try:
-        if not stat.S_ISDIR(os.fstat(root).st_mode):
-            raise ExportError(f"path {path}: Not a directory")
-        # Only real permission to read and search counts; the mode alone does not tell it.
-        if not os.access(f"/proc/self/fd/{root}", os.R_OK | os.X_OK, effective_ids=True):
-            raise ExportError(f"path {path}: not readable by user {os.geteuid()}")
         if allowed:
             _check_allowed(path, os.readlink(f"/proc/self/fd/{root}"), allowed)
     except BaseException:
@@ -57,5 +51,5 @@ def _check_allowed(path: str, real: str, allowed: Sequence[str]) -> None:
         if real == directory or real.startswith(directory.rstrip("/") + "/"):
             return
     raise ExportError(
-        f"path {path}: lies at {real}, which is not below an entry of allowed-exports"
+        f"export path {path}: lies at {real}, which is not below an entry of allowed-exports"
     )

@@ -45,23 +45,28 @@ def test_what_is_no_directory_is_named(tmp_path: Path, name: str, message: str) 
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("gone")
-    with pytest.raises(ExportError, match=re.escape(f"path {tmp_path}/{name}: {message}")):
+    with pytest.raises(ExportError, match=re.escape(f"export path {tmp_path}/{name}: {message}")):
         open_export(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("path", ["", "srv", "./srv", "/srv\0/x"])
+@pytest.mark.parametrize("path", ["", "srv", "./srv"])
 def test_path_must_be_absolute(path: str) -> None:
     with pytest.raises(ExportError, match="must be absolute"):
         open_export(path)
 
 
+def test_nul_in_a_path_is_named() -> None:
+    with pytest.raises(ExportError, match="null byte"):
+        open_export("/srv\0/x")
+
+
 def test_unreadable_directory_is_named() -> None:
     with tempfile.TemporaryDirectory() as top:
-        os.chmod(top, 0o711)
+        os.chmod(top, 0o711)  # noqa: S103 -- the other user must get through
         secret = f"{top}/secret"
         os.mkdir(secret, 0o300)
         os.chmod(secret, 0o300)
-        assert "not readable by user" in as_ordinary_user(check_export, secret)
+        assert f"{secret}: Permission denied" in as_ordinary_user(check_export, secret)
 
 
 def as_ordinary_user(call: Callable[[str], str | None], argument: str) -> str:

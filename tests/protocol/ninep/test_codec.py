@@ -160,9 +160,8 @@ def test_the_error_says_what_and_whose() -> None:
 
 def stat_counted(wrong: int) -> bytes:
     """An Rstat whose outer length is off by ``wrong``."""
-    frame = bytearray(
-        encode(Rstat(Tag(1), Stat(0, 0, Qid(0, 0, 0), *[0] * 4, *[b""] * 5, 0, 0, 0)))
-    )
+    stat = Stat(0, 0, Qid(0, 0, 0), 0, 0, 0, 0, b"", b"", b"", b"", b"", 0, 0, 0)
+    frame = bytearray(encode(Rstat(Tag(1), stat)))
     frame[7] += wrong
     return bytes(frame)
 

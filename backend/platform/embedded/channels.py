@@ -19,8 +19,6 @@ from backend.platform.embedded.memory import Pool
 from protocol.xenpv.ids import Evtchn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from protocol.xenpv.ids import Domid
 
 PORTS: Final = 4095
@@ -80,13 +78,11 @@ class Port:
 class PortTable:
     """A domain's ports."""
 
-    def __init__(self, domid: Domid) -> None:
+    def __init__(self, domid: Domid, limit: int = PORTS) -> None:
         self._domid = domid
         # Each domain starts elsewhere, so that a local port is never the remote one by chance.
-        first = 1 + domid * 61 % PORTS
-        numbers: Sequence[Evtchn] = [
-            Evtchn(1 + (first - 1 + step) % PORTS) for step in range(PORTS)
-        ]
+        first = domid * 61
+        numbers = [Evtchn(1 + (first + step) % limit) for step in range(limit)]
         self._free: Pool[Evtchn] = Pool(numbers, "event channels")
         self._ports: dict[Evtchn, Port] = {}
 

@@ -113,10 +113,12 @@ class Mapping(NamedTuple):
 class GrantTable:
     """What a domain has granted to others."""
 
-    def __init__(self, domid: Domid) -> None:
+    def __init__(
+        self, domid: Domid, memory: Memory | None = None, grefs: Sequence[Gref] = _GREFS
+    ) -> None:
         self._domid = domid
-        self._memory = Memory(domid)
-        self._free: Pool[Gref] = Pool(_GREFS, "grants")
+        self._memory = memory or Memory(domid)
+        self._free: Pool[Gref] = Pool(grefs, "grants")
         self._grants: dict[Gref, Grant] = {}
 
     def share(self, permitted: Domid, count: int) -> Share:

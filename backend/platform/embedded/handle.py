@@ -17,6 +17,7 @@ from backend.platform.embedded.wire import (
     CALL_TIMEOUT,
     MAX_PACKET,
     SOCKET,
+    UNDO,
     Kind,
     PacketError,
     decode,
@@ -47,11 +48,14 @@ class Reply(NamedTuple):
 class Handle:
     """An open handle of one kind, acting for one domain."""
 
-    def __init__(self, rundir: str, kind: Kind, domid: Domid) -> None:
+    def __init__(
+        self, rundir: str, kind: Kind, domid: Domid, timeout: float = CALL_TIMEOUT
+    ) -> None:
         """Raises ``OSError``: no hypervisor in ``rundir``, or no such domain (ESRCH)."""
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._name = f"the embedded hypervisor in {rundir}"
-        self._sock: socket.socket | None = _connect(rundir, self._name)
+        self._sock: socket.socket | None = _connect(rundir, self._name, timeout)
         try:
             self.call("open", kind=kind.value, domid=domid)
         except BaseException:
@@ -62,14 +66,14 @@ class Handle:
         """One hypercall.  Raises the ``OSError`` that the hypervisor answers with.
 
         ``ConnectionError`` when it is gone or has hung up, ``TimeoutError`` when it does not
-        answer, EBADF when this handle is closed.
+        answer, EBADF when this handle is closed, EMFILE when this process has no descriptor left.
         """
         request = encode({"call": name, **fields}, words)
         with self._lock:
             if self._sock is None:
                 raise OSError(errno.EBADF, "this handle is closed")
             try:
-                reply = self._exchange(self._sock, request)
+                reply, whole = self._exchange(self._sock, request)
             except OSError:
                 self._drop()
                 raise
@@ -77,18 +81,29 @@ class Handle:
         if isinstance(number, int):
             reply.close()
             raise OSError(number, str(reply.fields.get("text")))
+        if not whole:
+            reply.close()
+            self._undo(name, reply)
+            raise OSError(errno.EMFILE, "this process has no file descriptors left")
         return reply
 
-    def _exchange(self, sock: socket.socket, request: bytes) -> Reply:
+    def _undo(self, name: str, reply: Reply) -> None:
+        undo, key = UNDO[name]
+        self.call(undo, **{key: reply.fields[key]}).close()
+
+    def _exchange(self, sock: socket.socket, request: bytes) -> tuple[Reply, bool]:
+        """The answer, and whether all its descriptors fitted into this process."""
         try:
             sock.sendall(request)
-            answer, fds, _, _ = socket.recv_fds(sock, MAX_PACKET, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+            answer, fds, flags, _ = socket.recv_fds(
+                sock, MAX_PACKET, _MAX_FDS, socket.MSG_CMSG_CLOEXEC
+            )
         except TimeoutError:
             raise TimeoutError(
-                errno.ETIMEDOUT, f"{self._name} did not answer within {CALL_TIMEOUT:.0f} s"
+                errno.ETIMEDOUT, f"{self._name} did not answer within {self._timeout:g} s"
             ) from None
         except ConnectionError:
-            answer, fds = b"", []
+            answer, fds, flags = b"", [], 0
         if not answer:
             raise ConnectionResetError(
                 errno.ECONNRESET,
@@ -100,7 +115,7 @@ class Handle:
             for fd in fds:
                 os.close(fd)
             raise OSError(errno.EPROTO, f"{self._name} answered rubbish: {error}") from None
-        return Reply(fields, words, fds)
+        return Reply(fields, words, fds), not flags & socket.MSG_CTRUNC
 
     def _drop(self) -> None:
         if self._sock is not None:
@@ -119,9 +134,9 @@ class Handle:
         self.close()
 
 
-def _connect(rundir: str, name: str) -> socket.socket:
+def _connect(rundir: str, name: str, timeout: float) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sock.settimeout(CALL_TIMEOUT)
+    sock.settimeout(timeout)
     try:
         sock.connect(os.path.join(rundir, SOCKET))
     except (FileNotFoundError, ConnectionRefusedError) as error:

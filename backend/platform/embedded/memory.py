@@ -21,7 +21,7 @@ from backend.platform.embedded.wire import MAX_RUN, run_of, run_word
 from protocol.xenpv.ports import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from protocol.xenpv.ids import Domid
 
@@ -49,6 +49,11 @@ class Pool(Generic[T]):
     def __len__(self) -> int:
         """How many are left."""
         return len(self._items) - self._next + len(self._returned)
+
+    def __iter__(self) -> Iterator[T]:
+        """What is left, in the order of ``take``."""
+        yield from self._items[self._next :]
+        yield from self._returned
 
     def take(self) -> T:
         """The next item.  Raises ``OSError`` (ENOSPC) when none is left."""
@@ -86,14 +91,18 @@ class Memory:
     It lives as long as its domain or anybody's mapping of it: each ``Region`` holds it once.
     """
 
-    def __init__(self, domid: Domid) -> None:
+    def __init__(self, domid: Domid, cells: Sequence[int] = LAYOUT) -> None:
         self.fd: Final = os.memfd_create(f"domain-{domid}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, FRAMES * PAGE_SIZE)
         # A client that cut the file short would kill the other end with SIGBUS.
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
-        self._cells: Pool[int] = Pool(LAYOUT, "memory")
+        self._cells: Pool[int] = Pool(cells, "memory")
         self._holders = 1
+
+    def room(self) -> int:
+        """How many frames are left."""
+        return sum(run_of(cell)[1] for cell in self._cells)
 
     def allocate(self, count: int) -> list[int]:
         """Zeroed cells of ``count`` frames or slightly more.  Raises ``OSError`` (ENOSPC)."""

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import select
 import selectors
 import signal
@@ -223,6 +224,9 @@ def serve(rundir: str, ready_fd: int | None, life_fd: int | None = None) -> None
     EBUSY when another hypervisor runs there, ENAMETOOLONG when no socket can have such a path.
     """
     require_4k_pages()
+    # Two descriptors for each event channel, one for each handle: more than the usual 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with contextlib.ExitStack() as stack:
         lock = _lock(rundir)
         stack.callback(os.close, lock)

@@ -37,6 +37,14 @@ CALL_TIMEOUT: Final = 10.0
 
 MAX_RUN: Final = 4
 
+UNDO: Final = {
+    "map": ("unmap", "number"),
+    "share": ("end", "number"),
+    "alloc_unbound": ("unbind", "port"),
+    "bind_interdomain": ("unbind", "port"),
+}
+"""Calls that are answered with descriptors: what takes each back, and which result it needs."""
+
 
 class Kind(enum.StrEnum):
     """What a connection is for; each kind has its own calls."""

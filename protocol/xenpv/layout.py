@@ -32,3 +32,6 @@ XEN_9PFS_DATA_INTF = Struct(
 
 # Offsets in 32-bit words, which is how the rings address the page.
 IN_CONS, IN_PROD, OUT_CONS, OUT_PROD = 0, 1, 16, 17
+
+# The same two fields, for a frontend that fills in the page it has mapped.
+RING_ORDER, RING_REFS = 32, 33

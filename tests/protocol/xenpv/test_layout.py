@@ -14,6 +14,8 @@ from protocol.xenpv.layout import (
     IN_PROD,
     OUT_CONS,
     OUT_PROD,
+    RING_ORDER,
+    RING_REFS,
     XEN_9PFS_DATA_INTF,
 )
 
@@ -48,7 +50,8 @@ def test_the_offsets_are_those_of_the_struct() -> None:
     parsed = XEN_9PFS_DATA_INTF.parse(raw)
     assert (parsed.ring_order, list(parsed.ref)) == (3, list(range(100, 108)))
     assert XEN_9PFS_DATA_INTF.build(parsed) == raw[: 132 + 4 * 8]
-    assert [4 * word for word in (IN_CONS, IN_PROD, OUT_CONS, OUT_PROD)] == [0, 4, 64, 68]
+    words = (IN_CONS, IN_PROD, OUT_CONS, OUT_PROD, RING_ORDER, RING_REFS)
+    assert [4 * word for word in words] == [0, 4, 64, 68, 128, 132]
 
 
 @pytest.mark.skipif(

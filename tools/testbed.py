@@ -1,0 +1,175 @@
+"""A Dom0 and its guests on the embedded hypervisor, in a folder that is gone afterwards.
+
+Used by the demo, the benchmark and the end-to-end tests, so that all three start the program the
+way a person does: ``xen-fileproxy run``, ``attach``, ``status`` and ``xen-fileproxy-front``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.platform.embedded.hypervisor import EmbeddedHypervisor
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+BIN: Final = Path(sys.executable).parent
+DEADLINE: Final = 30.0
+"""Seconds until a process that should be ready, or gone, counts as hung."""
+
+
+class TestbedError(Exception):
+    """Something did not start or did not stop; the text says what, with its log."""
+
+    __test__ = False
+
+
+class Testbed:
+    """A hypervisor and a supervisor, with logs.  Use as a context manager."""
+
+    __test__ = False
+
+    def __init__(self, *arguments: str, folder: str | None = None) -> None:
+        """``arguments`` go to ``xen-fileproxy run``; ``folder`` is where the temporary one goes."""
+        self.dir: Final = Path(tempfile.mkdtemp(prefix="xen-fileproxy-", dir=folder))
+        self.rundir: Final = self.dir / "hypervisor"
+        self.platform: Final = f"embedded:{self.rundir}"
+        self.log: Final = self.dir / "supervisor.log"
+        self.config: Final = self.dir / "config.toml"
+        self.config.write_text(f'run-dir = "{self.dir}/run"\n')
+        self.hypervisor: Final = EmbeddedHypervisor.start(str(self.rundir))
+        self._arguments: Final = arguments
+        self.supervisor = self._start_supervisor()
+
+    def _start_supervisor(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*self._command("run"), "--platform", self.platform, *self._arguments],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                # Ctrl-C is for us, who then stop it in order.
+                process_group=0,
+            )
+        try:
+            self._await_status(process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    def _await_status(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the supervisor answers; it binds its socket last."""
+        socket = self.dir / "run" / "status.sock"
+        deadline = time.monotonic() + DEADLINE
+        gone = os.pidfd_open(process.pid)
+        try:
+            while not socket.exists():
+                # The process's end is an event; the socket's birth is looked for in between.
+                ended, _, _ = select.select([gone], [], [], 0.02)
+                if ended or time.monotonic() > deadline:
+                    raise TestbedError(f"the supervisor does not run:\n{self.log.read_text()}")
+        finally:
+            os.close(gone)
+
+    def restart_supervisor(self) -> None:
+        """Start it again after its end."""
+        self.supervisor = self._start_supervisor()
+
+    def _command(self, name: str) -> list[str]:
+        return [str(BIN / "xen-fileproxy"), name, "--config", str(self.config)]
+
+    def guest(self, domid: int, path: Path, *, tag: str = "share", devid: int = 0) -> None:
+        """Give domain ``domid``, created if need be, a device that shows ``path``."""
+        if domid not in self.hypervisor.domains():
+            self.hypervisor.create_domain(domid)
+        done = subprocess.run(
+            [
+                *self._command("attach"),
+                *(str(domid), "--platform", self.platform, "--path", str(path)),
+                *("--tag", tag, "--devid", str(devid)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        if done.returncode:
+            raise TestbedError(f"attach failed: {done.stderr}")
+
+    def front(self, domid: int, *arguments: str) -> list[str]:
+        """The command line of a frontend in domain ``domid``."""
+        return [
+            str(BIN / "xen-fileproxy-front"),
+            "--platform",
+            self.platform,
+            "--domid",
+            str(domid),
+            *arguments,
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """What ``xen-fileproxy status --json`` says."""
+        done = subprocess.run(
+            [*self._command("status"), "--json"],
+            capture_output=True,
+            timeout=DEADLINE,
+            check=False,
+            text=True,
+        )
+        if done.returncode:
+            raise TestbedError(f"status failed: {done.stderr}")
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def device(self, domid: int, devid: int = 0) -> dict[str, Any]:
+        """One device of ``status``."""
+        for device in self.status()["devices"]:
+            if (device["domid"], device["devid"]) == (domid, devid):
+                return dict(device)
+        raise TestbedError(f"no device d{domid}/{devid}")
+
+    def stop_supervisor(self) -> int:
+        """Ask it to stop, and wait; its exit status."""
+        self.supervisor.terminate()
+        try:
+            return self.supervisor.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.supervisor.kill()
+            self.supervisor.wait()
+            raise TestbedError(f"the supervisor does not stop:\n{self.log.read_text()}") from None
+
+    def close(self) -> None:
+        """Stop everything and remove the folder; raises when something is left behind."""
+        problems = []
+        try:
+            if self.supervisor.poll() is None and (status := self.stop_supervisor()):
+                problems.append(f"the supervisor ended with status {status}")
+            problems += self.hypervisor.leaks()
+        finally:
+            self.hypervisor.close()
+            log = self.log.read_text()
+            shutil.rmtree(self.dir)
+        if problems:
+            raise TestbedError("\n".join([*problems, log]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -26,6 +26,6 @@ def open_platform(name: str, *, domid: Domid = DOM0) -> Platform:
         raise OSError(
             errno.ENOTSUP,
             "this version has no platform xen yet, only the embedded hypervisor: "
-            "start one with xen-fileproxy embedded and give embedded:RUNDIR as the platform",
+            "start it with xen-fileproxy embedded run --dir RUNDIR and name it as embedded:RUNDIR",
         )
     raise OSError(errno.EINVAL, f"platform {name!r} is neither xen nor embedded:RUNDIR")

@@ -143,7 +143,7 @@ def _connect(rundir: str, name: str, timeout: float) -> socket.socket:
         sock.close()
         raise OSError(
             error.errno,
-            f"{name} does not run; start it with: xen-fileproxy embedded --run-dir {rundir}",
+            f"{name} does not run; start it with: xen-fileproxy embedded run --dir {rundir}",
         ) from None
     except BaseException:
         sock.close()

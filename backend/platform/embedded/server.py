@@ -27,9 +27,12 @@ from backend.platform.embedded.hypercalls import Answer, call, open_handle
 from backend.platform.embedded.libc import require_4k_pages
 from backend.platform.embedded.toolstack import StoreToolstack, check_path
 from backend.platform.embedded.wire import MAX_PACKET, SOCKET, Packet, PacketError, decode, encode
+from backend.platform.embedded.xenstore_connection import Connection as StoreConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from _typeshed import FileDescriptorLike
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -83,16 +86,20 @@ class Server:
         for fd, _ in poll.poll(0):
             by_fd[fd].close()
 
-    def _guarded(self, handler: Callable[[int], None], mask: int, source: object) -> None:
+    def _guarded(
+        self, handler: Callable[[int], None], mask: int, source: FileDescriptorLike
+    ) -> None:
         try:
             handler(mask)
         except Exception:  # noqa: BLE001 -- the one place that keeps the process alive
             self.failed()
             # Its events would come again at once and for ever.
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(source)  # type: ignore[arg-type]
-            if isinstance(source, socket.socket):
-                source.close()
+            owner = getattr(handler, "__self__", None)
+            with contextlib.suppress(Exception):
+                if isinstance(owner, Connection | StoreConnection):
+                    owner.close()
+                else:
+                    self._selector.unregister(source)
 
     def failed(self) -> None:
         """Count and show the exception being handled."""

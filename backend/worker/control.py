@@ -15,7 +15,19 @@ MAX_PACKET: Final = 8192
 MAX_REASON: Final = 400
 """Characters of a reason; it goes into a XenStore node, which holds 4096 bytes at most."""
 
-_FIGURES: Final = 64
+FIGURES: Final = (
+    "dialect",
+    "msize",
+    "fids",
+    "open_files",
+    "requests",
+    "errors",
+    "malformed",
+    "unforeseen",
+    "bytes_read",
+    "bytes_written",
+)
+"""What a worker reports of itself."""
 
 
 class ControlError(Exception):
@@ -98,7 +110,9 @@ def _is_reason(value: object) -> bool:
 
 def _is_figures(value: object) -> bool:
     return (
-        isinstance(value, dict) and len(value) <= _FIGURES and all(map(_is_figure, value.values()))
+        isinstance(value, dict)
+        and len(value) <= len(FIGURES)
+        and all(map(_is_figure, value.values()))
     )
 
 

@@ -1,0 +1,128 @@
+"""The worker's event loop: event channels, the supervisor, and operations that ended.
+
+An event channel is unmasked only after its lane has been served (XSA-332): a frontend that notifies
+without end is heard once per batch, and between batches the loop looks at everything else.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Final
+
+from backend.worker.control import ControlError, Query, Report, Stop
+from protocol.xenpv.ring import RingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backend.fileserver.connection import Connection
+    from backend.worker.control import ControlChannel
+    from protocol.xenpv.ids import Evtchn
+    from protocol.xenpv.ports import EventChannels
+
+HELD_POLL: Final = 0.02
+"""Seconds between looks at a frontend that must read before more can be sent, and may not tell."""
+
+
+class ServiceLoop:
+    """Serves one device until it is told to stop or cannot go on."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        events: EventChannels,
+        ports: Mapping[Evtchn, int],
+        control: ControlChannel,
+    ) -> None:
+        """``ports`` says which lane each event channel belongs to."""
+        self._connection = connection
+        self._events = events
+        self._lane_of = dict(ports)
+        self._port_of = {lane: port for port, lane in ports.items()}
+        self._control = control
+        self._busy: set[int] = set()
+        """Lanes with work; their event channels are masked, but for lanes that poll."""
+        self._masked: set[int] = set()
+        self._stopped = False
+
+    def run(self) -> str | None:
+        """Serve.  The reason why it cannot go on, or ``None`` when told to stop."""
+        events_fd, control_fd = self._events.fileno(), self._control.fileno()
+        completion_fd = self._connection.completion_fd
+        # Every lane is looked at once: a mount can come before Connected.
+        self._busy.update(self._port_of)
+        with select.epoll() as poll:
+            for fd in (events_fd, control_fd, completion_fd):
+                poll.register(fd, select.EPOLLIN)
+            try:
+                while True:
+                    for fd, _ in poll.poll(self._timeout()):
+                        if fd == events_fd:
+                            self._take_events()
+                        elif fd == completion_fd:
+                            self._connection.complete()
+                        else:
+                            self._take_orders()
+                    if self._stopped:
+                        return None
+                    self._serve()
+            except RingError as error:
+                return str(error)
+            except EOFError:
+                return None  # the supervisor is gone, and with it whoever would hear a reason
+            except OSError as error:
+                return f"event channel: {error.strerror}"
+
+    def _timeout(self) -> float | None:
+        if self._busy:
+            return 0
+        return HELD_POLL if self._connection.held() else None
+
+    def _take_events(self) -> None:
+        # Each port is masked when it is taken, so this ends after as many as there are.
+        for _ in self._lane_of:
+            port = self._events.pending()
+            if port is None:
+                return
+            lane = self._lane_of.get(port)
+            if lane is not None:
+                self._busy.add(lane)
+                self._masked.add(lane)
+
+    def _take_orders(self) -> None:
+        try:
+            order = self._control.receive()
+        except ControlError:
+            return
+        if isinstance(order, Stop):
+            self._stopped = True
+        elif isinstance(order, Query):
+            self._control.send(Report(order.number, self._figures()))
+
+    def _serve(self) -> None:
+        connection = self._connection
+        for lane in tuple(self._busy) if self._busy else self._port_of:
+            if connection.service(lane):
+                self._busy.add(lane)
+                continue
+            self._busy.discard(lane)
+            if lane in self._masked:
+                # What came while it was masked is kept, and makes it pending at once.
+                self._masked.discard(lane)
+                self._events.unmask(self._port_of[lane])
+
+    def _figures(self) -> dict[str, int | float | str | None]:
+        session, counters = self._connection.session, self._connection.counters
+        dialect = session.dialect
+        return {
+            "dialect": None if dialect is None else dialect.value.decode(),
+            "msize": session.msize,
+            "fids": session.limits.fids.used,
+            "open_files": session.limits.open_files.used,
+            "requests": counters.requests,
+            "errors": counters.errors,
+            "malformed": counters.malformed,
+            "unforeseen": counters.unforeseen,
+            "bytes_read": counters.bytes_read,
+            "bytes_written": counters.bytes_written,
+        }

@@ -1,0 +1,76 @@
+"""Maps a frontend's rings and binds their event channels: everything checked before it is used."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from protocol.xenpv.ids import Gref
+from protocol.xenpv.layout import XEN_9PFS_DATA_INTF
+from protocol.xenpv.ports import PAGE_SIZE
+from protocol.xenpv.ring import ConsumerRing, ProducerRing, backend_rings
+
+if TYPE_CHECKING:
+    from protocol.xenpv.device import RingOffer
+    from protocol.xenpv.ids import Domid, Evtchn
+    from protocol.xenpv.ports import EventChannels, GrantMapper, SharedPages
+
+_RING_ORDER: Final = Struct("<I")
+_RING_ORDER_AT: Final = 128  # xen/include/public/io/ring.h, struct xen_9pfs_data_intf
+
+
+class ConnectError(Exception):
+    """A ring cannot be used as the frontend offers it; the text says which, and why."""
+
+
+class BoundRing(NamedTuple):
+    """A ring in use."""
+
+    number: int
+    order: int
+    requests: ConsumerRing
+    replies: ProducerRing
+    port: Evtchn
+    pages: tuple[SharedPages, ...]
+    """What keeps the mapping; it goes with the process."""
+
+
+def bind_ring(
+    mapper: GrantMapper,
+    events: EventChannels,
+    domid: Domid,
+    number: int,
+    offer: RingOffer,
+    *,
+    max_order: int,
+) -> BoundRing:
+    """Map ring ``number`` and bind its event channel.  Raises ``ConnectError``."""
+    try:
+        page = mapper.map(domid, [offer.ring_ref])
+    except OSError as error:
+        raise ConnectError(
+            f"ring-ref{number} {offer.ring_ref}: cannot be mapped: {error.strerror}"
+        ) from error
+    order, grefs = _read_interface(bytes(page.memory[:PAGE_SIZE]), number, max_order)
+    try:
+        data = mapper.map(domid, grefs)
+    except OSError as error:
+        raise ConnectError(
+            f"ring {number}: its {len(grefs)} data pages cannot be mapped: {error.strerror}"
+        ) from error
+    try:
+        port = events.bind_interdomain(domid, offer.event_channel)
+    except OSError as error:
+        raise ConnectError(
+            f"event-channel-{number} {offer.event_channel}: cannot be bound: {error.strerror}"
+        ) from error
+    requests, replies = backend_rings(page.memory.cast("I"), data.memory, f"ring {number}")
+    return BoundRing(number, order, requests, replies, port, (page, data))
+
+
+def _read_interface(copy: bytes, number: int, max_order: int) -> tuple[int, list[Gref]]:
+    """The order and the data pages' references, from a private copy of the interface page."""
+    (order,) = _RING_ORDER.unpack_from(copy, _RING_ORDER_AT)
+    if not 1 <= order <= max_order:
+        raise ConnectError(f"ring {number}: ring_order is {order}; it must be 1 to {max_order}")
+    return order, [Gref(ref) for ref in XEN_9PFS_DATA_INTF.parse(copy).ref]

@@ -1,0 +1,103 @@
+"""A worker process: its life from fork to exit.  The fork server imports this module once.
+
+The process serves one device and owns nothing else.  Its mappings and event channels are given
+back by its exit, whatever way that comes about: there is one path to test, not two.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+from typing import TYPE_CHECKING
+
+from backend import logs
+from backend.exports import ExportError
+from backend.fileserver.connection import Connection
+from backend.fileserver.counters import Counters
+from backend.fileserver.lane import Lane
+from backend.platform import open_platform
+from backend.trace import TraceWriter
+from backend.worker.control import ControlChannel, Failed, Ready, shortened
+from backend.worker.loop import ServiceLoop
+from backend.worker.rings import BoundRing, ConnectError, bind_ring
+from backend.worker.sessions import open_session
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from backend.worker.settings import WorkerSettings
+    from protocol.xenpv.ids import Evtchn
+    from protocol.xenpv.ports import EventChannels
+
+log = logging.getLogger(__name__)
+
+
+def main(settings: WorkerSettings, control: socket.socket) -> None:
+    """The process's whole work; the supervisor holds the other end of ``control``."""
+    prepare_process()
+    logs.set_up(settings.log_level, settings.device)
+    channel = ControlChannel(control)
+    try:
+        reason = _serve(settings, channel)
+    except (ConnectError, ExportError) as error:
+        reason = str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.filename:
+            reason = f"{os.fsdecode(error.filename)}: {reason}"
+    except Exception as error:
+        log.exception("the worker cannot go on")
+        reason = f"worker failed: {type(error).__name__}: {error}"
+    if reason is not None:
+        channel.send(Failed(shortened(reason)))
+    channel.close()
+
+
+def prepare_process() -> None:
+    """What every process that serves a guest needs."""
+    # A terminal's Ctrl-C and systemd's stop reach every process; the supervisor ends us in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.umask(0)  # the modes that a guest asks for are the guest's business
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
+    """Connect, serve; the reason why it ended, or ``None`` when told to stop."""
+    platform = open_platform(settings.platform)
+    mapper, events = platform.grant_mapper(), platform.event_channels()
+    rings = [
+        bind_ring(mapper, events, settings.domid, number, offer, max_order=settings.max_order)
+        for number, offer in enumerate(settings.rings)
+    ]
+    events.restrict(settings.domid)
+    connection = _connect(settings, events, rings)
+    try:
+        ports: dict[Evtchn, int] = {ring.port: ring.number for ring in rings}
+        channel.send(Ready(len(rings), max(ring.order for ring in rings)))
+        return ServiceLoop(connection, events, ports, channel).run()
+    finally:
+        connection.close()
+
+
+def _connect(settings: WorkerSettings, events: EventChannels, rings: list[BoundRing]) -> Connection:
+    session = open_session(
+        settings.path,
+        settings.allowed_exports,
+        max_fids=settings.max_fids,
+        max_open_files=settings.max_open_files,
+        # A message must fit the smallest ring, whichever it comes by.
+        max_msize=min(settings.max_msize, *(ring.requests.size for ring in rings)),
+    )
+    lanes = [Lane(ring.requests, ring.replies, _notifier(events, ring.port)) for ring in rings]
+    trace = settings.trace and TraceWriter.open(settings.trace, settings.domid, settings.devid)
+    return Connection(session, lanes, Counters(), trace or None)
+
+
+def _notifier(events: EventChannels, port: Evtchn) -> Callable[[], None]:
+    notify = events.notify
+    return lambda: notify(port)

@@ -8,8 +8,8 @@ Rules:
   Closing and Closed after it has let go.
 - The backend's own state may have been written by a toolstack.  Whatever it says other than
   what we wrote, a worker that is running is stopped first, and then the table is asked again.
-- An announcement that failed (a bad export path) is not repeated until something changes, or
-  Closed -> Initialising would run in a circle.
+- A device is announced after its export path has been found good.  A path that was refused is not
+  checked again until something changes, or Closed -> Initialising would run in a circle.
 """
 
 from __future__ import annotations
@@ -29,22 +29,36 @@ class WorkerPhase(Enum):
     STOPPING = auto()
 
 
+class Export(Enum):
+    """What is known of the device's export path."""
+
+    UNCHECKED = auto()
+    CHECKING = auto()
+    GOOD = auto()
+    BAD = auto()
+    REFUSED = auto()
+    """Bad, and the toolstack was told."""
+
+
 class View(NamedTuple):
     """What is seen of a device."""
 
     own: XenbusState
     frontend: XenbusState
     worker: WorkerPhase
-    refused: bool = False
-    """This very announcement was tried and failed."""
+    export: Export
 
 
 class Move(Enum):
     """What to do now.  After each move the device is looked at again."""
 
     WAIT = auto()
+    CHECK = auto()
+    """Find out whether the export path is good."""
+    REFUSE = auto()
+    """Go to Closing, and say why the path is bad."""
     ANNOUNCE = auto()
-    """Check the export, write what is offered, go to InitWait."""
+    """Write what is offered, go to InitWait."""
     START = auto()
     """Read and check the frontend's nodes, start a worker."""
     STOP = auto()
@@ -54,9 +68,16 @@ class Move(Enum):
     SAY_CLOSED = auto()
 
 
+_TO_ANNOUNCE = {
+    Export.UNCHECKED: Move.CHECK,
+    Export.CHECKING: Move.WAIT,
+    Export.GOOD: Move.ANNOUNCE,
+    Export.BAD: Move.REFUSE,
+    Export.REFUSED: Move.WAIT,
+}
+
 _WITHOUT_WORKER = {
     None: Move.WAIT,
-    Action.ANNOUNCE: Move.ANNOUNCE,
     Action.CONNECT: Move.START,
     Action.DISCONNECT: Move.SAY_CLOSING,
     Action.CLOSE: Move.SAY_CLOSED,
@@ -82,6 +103,16 @@ def next_move(view: View) -> Move:
 def _without_worker(view: View, action: Action | None) -> Move:
     if view.own is XenbusState.CONNECTED:
         return Move.SAY_CLOSING  # nobody serves it: what we claim is not true
-    if action is Action.ANNOUNCE and view.refused:
-        return Move.WAIT
+    if action is Action.ANNOUNCE:
+        return _TO_ANNOUNCE[view.export]
     return _WITHOUT_WORKER[action]
+
+
+def last_move(view: View) -> Move:
+    """The one thing to do now for a supervisor that is about to leave: let go, announce nothing."""
+    if view.worker is not WorkerPhase.NONE:
+        return Move.WAIT if view.worker is WorkerPhase.STOPPING else Move.STOP
+    if view.own is XenbusState.CONNECTED:
+        return Move.SAY_CLOSING
+    move = next_move(view)
+    return move if move is Move.SAY_CLOSED else Move.WAIT

@@ -1,0 +1,250 @@
+"""One device: carries out what ``policy`` decides, with XenStore's nodes and a worker."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from backend.logs import DeviceLog
+from backend.supervisor.nodes import DeviceNodes, NodeError
+from backend.supervisor.policy import Export, Move, View, WorkerPhase, last_move, next_move
+from backend.supervisor.throttle import Throttle
+from backend.supervisor.workers import Worker, WorkerError
+from backend.worker.control import shortened
+from protocol.xenpv.device import HandshakeError
+from protocol.xenpv.xenbus import XenbusState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backend.supervisor.keys import DeviceKey
+    from backend.supervisor.nodes import Seen
+    from backend.supervisor.reactor import Deadline
+    from backend.supervisor.services import Services
+
+_MOVES_PER_LOOK: Final = 8
+"""More than any conversation needs; a device that wants more waits for its next turn."""
+
+_LOOKS_PER_SECOND: Final = 10.0
+_LOOKS_AT_ONCE: Final = 40
+"""A handshake takes about ten looks.  A guest that rewrites its state without end gets ten a
+second, and between bursts its watch is taken away, so that its events cost nothing."""
+
+_CLAIMS: Final = {
+    Move.SAY_CONNECTED: XenbusState.CONNECTED,
+    Move.SAY_CLOSING: XenbusState.CLOSING,
+    Move.SAY_CLOSED: XenbusState.CLOSED,
+}
+
+
+class Device:
+    """A device that was seen below our root.
+
+    ``wake`` asks the supervisor to call ``look`` soon; nothing here calls itself.
+    """
+
+    def __init__(self, key: DeviceKey, services: Services, wake: Callable[[], None]) -> None:
+        self.key: Final = key
+        self.log: Final = DeviceLog(logging.getLogger(__name__), str(key))
+        self.worker: Worker | None = None
+        self.seen: Seen | None = None
+        self.error: str | None = None
+        """Why it was closed, until it is announced again."""
+        self.gone = False
+        """Its nodes, or its domain, are away, and nothing is left of it here."""
+        self.retiring = False
+        """The supervisor is about to leave."""
+        self._services = services
+        self._nodes = DeviceNodes(services.store, services.root, key)
+        self._wake = wake
+        self._throttle = Throttle(_LOOKS_PER_SECOND, _LOOKS_AT_ONCE, services.reactor.now())
+        self._pause: Deadline | None = None
+        self._export = Export.UNCHECKED
+        self._why_bad = ""
+        self._watched: str | None = None
+        self._domain: bytes | None = None
+        self._closing: Deadline | None = None
+        self._late = False
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing runs and nothing is claimed: the supervisor may leave."""
+        if self.worker is not None:
+            return False
+        busy = (XenbusState.CONNECTED, XenbusState.CLOSING)
+        return self.gone or self.seen is None or self.seen.own not in busy
+
+    def look(self) -> None:
+        """See what is there and do what is due.  Raises ``OSError`` when XenStore fails."""
+        if self._pause is not None:
+            return
+        if not self._throttle.allow(self._services.reactor.now()):
+            self._take_a_break()
+            return
+        for _ in range(_MOVES_PER_LOOK):
+            if not self._step():
+                return
+        self._wake()
+
+    def forget(self) -> None:
+        """Let go of everything but the nodes.  Raises ``OSError`` when XenStore fails."""
+        for deadline in (self._pause, self._closing):
+            if deadline is not None:
+                deadline.cancel()
+        self._pause = self._closing = None
+        if self.worker is not None:
+            self.worker.stop()
+        self._unwatch()
+
+    def _step(self) -> bool:
+        """One look and one move; false when there is nothing (more) to do now."""
+        failure = self._reap()
+        seen = self._nodes.look()
+        if seen is None or self._is_another_domain(seen):
+            self.forget()
+            self.gone = self.worker is None
+            return False
+        self._notice(seen)
+        if failure is not None:
+            self._fail(seen, failure)
+            return True
+        phase = self.worker.phase if self.worker else WorkerPhase.NONE
+        view = View(seen.own, seen.frontend, phase, self._export)
+        move = last_move(view) if self.retiring else next_move(view)
+        if self._closed_late(seen, phase) and move is Move.WAIT:
+            self.log.warning("the frontend does not close; closed without it")
+            move = Move.SAY_CLOSED
+        if move is not Move.WAIT:
+            self._carry_out(move, seen)
+        return move is not Move.WAIT
+
+    def _reap(self) -> str | None:
+        """Drop a worker that has ended; why, if that was not expected."""
+        if self.worker is None or self.worker.phase is not WorkerPhase.NONE:
+            return None
+        failure, self.worker = self.worker.failure, None
+        return failure
+
+    def _is_another_domain(self, seen: Seen) -> bool:
+        """Whether the domain that this device was made for is there no more."""
+        if self._domain is None:
+            self._domain = seen.domain
+        return seen.domain is None or self._domain != seen.domain
+
+    def _notice(self, seen: Seen) -> None:
+        """Compare with what was seen before."""
+        before, self.seen = self.seen, seen
+        if before is None:
+            self.log.info("device appeared: tag %s, path %s", seen.tag, seen.path)
+        elif (before.own, before.frontend) != (seen.own, seen.frontend):
+            self.log.debug("backend %s, frontend %s", seen.own.name, seen.frontend.name)
+        if (before is None or _asks_again(before, seen)) and self._export is not Export.CHECKING:
+            self._export = Export.UNCHECKED
+        if self._watched is None and self._nodes.is_home(seen.frontend_path):
+            self._services.store.watch(f"{seen.frontend_path}/state", str(self.key))
+            self._watched = f"{seen.frontend_path}/state"
+
+    def _carry_out(self, move: Move, seen: Seen) -> None:
+        if move is Move.CHECK:
+            self._check(seen)
+        elif move is Move.REFUSE:
+            self._fail(seen, self._why_bad)
+            self._export = Export.REFUSED
+        elif move is Move.ANNOUNCE:
+            if self._nodes.announce(seen.own, self._services.offer):
+                self.error = None
+                self._export = Export.UNCHECKED
+        elif move is Move.START:
+            self._start(seen)
+        elif move is Move.STOP and self.worker is not None:
+            self.worker.stop()
+        elif move in _CLAIMS:
+            self._say(seen, _CLAIMS[move])
+
+    def _check(self, seen: Seen) -> None:
+        def verdict(why: str | None) -> None:
+            self._export = Export.GOOD if why is None else Export.BAD
+            self._why_bad = why or ""
+            self._wake()
+
+        try:
+            self._nodes.check_frontend(seen)
+        except NodeError as error:
+            verdict(str(error))
+        else:
+            self._export = Export.CHECKING
+            self._services.checks.submit(seen.path or "", verdict)
+
+    def _start(self, seen: Seen) -> None:
+        services = self._services
+        try:
+            self._nodes.check_frontend(seen)
+            rings = self._nodes.read_rings(seen, services.offer)
+            settings = services.worker_settings(self.key, seen, rings)
+            timeouts = services.config.timeouts
+            self.worker = Worker(services.forks, services.reactor, settings, timeouts, self._wake)
+        except (NodeError, HandshakeError) as error:
+            self._fail(seen, str(error))
+        except WorkerError as error:
+            self._fail(seen, f"no worker can be started: {error}")
+
+    def _say(self, seen: Seen, state: XenbusState) -> None:
+        if not self._nodes.move(seen.own, state):
+            return
+        if state is not XenbusState.CONNECTED:
+            self.log.info("%s", state.name.lower())
+        elif self.worker is not None and self.worker.ready is not None:
+            rings, order = self.worker.ready
+            self.log.info(
+                "connected: %d rings of order %d, worker %d", rings, order, self.worker.pid
+            )
+
+    def _fail(self, seen: Seen, reason: str) -> None:
+        """Close the device and say why, in its ``error`` node and once in the log."""
+        reason = shortened(reason)
+        if seen.own in (XenbusState.CLOSING, XenbusState.CLOSED):
+            self.log.warning("%s", reason)  # somebody closed it already, for another reason
+        elif self._nodes.fail(seen.own, reason):
+            self.log.warning("closing: %s", reason)
+            self.error = reason
+
+    def _closed_late(self, seen: Seen, phase: WorkerPhase) -> bool:
+        """Bounds how long a frontend may keep us in Closing; true when that time is over."""
+        closing = seen.own is XenbusState.CLOSING and phase is WorkerPhase.NONE
+        if closing and self._closing is None:
+            timeout = self._services.config.timeouts.close
+            self._closing = self._services.reactor.after(timeout, self._close_late)
+        elif not closing and self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+            self._late = False
+        return closing and self._late
+
+    def _close_late(self) -> None:
+        self._late = True
+        self._wake()
+
+    def _take_a_break(self) -> None:
+        self.log.warning("too many changes; looking away for a moment")
+        self._pause = self._services.reactor.after(self._throttle.wait(), self._look_again)
+        self._unwatch()
+
+    def _look_again(self) -> None:
+        self._pause = None
+        self._wake()
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._services.store.unwatch(self._watched, str(self.key))
+            self._watched = None
+
+
+def _asks_again(before: Seen, seen: Seen) -> bool:
+    """Whether a refused path is worth another check: something changed, or somebody asks for it."""
+    if seen.own is XenbusState.INITIALISING and before.own is not XenbusState.INITIALISING:
+        return True
+    return (before.frontend, before.frontend_path, before.path) != (
+        seen.frontend,
+        seen.frontend_path,
+        seen.path,
+    )

@@ -1,0 +1,91 @@
+"""Runs a supervisor in the foreground: what it needs, in order, and given back in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from backend.platform import open_platform
+from backend.supervisor.checks import ExportChecks
+from backend.supervisor.keys import backend_root
+from backend.supervisor.reactor import Reactor
+from backend.supervisor.services import Services
+from backend.supervisor.status import StatusServer
+from backend.supervisor.supervisor import Supervisor
+from backend.supervisor.workers import ForkServer
+from backend.trace import TraceWriter
+
+if TYPE_CHECKING:
+    from backend.config import Config
+
+log = logging.getLogger(__name__)
+
+
+class AlreadyRunning(Exception):  # noqa: N818 -- a condition, not a mistake
+    """Another supervisor holds the run directory."""
+
+
+def run(config: Config, *, version: str, trace: str | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ``OSError`` when something that is needed is not there, ``AlreadyRunning``.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, _lock(config.run_dir))
+        platform = open_platform(config.platform)
+        stack.callback(platform.close)
+        store = platform.store()
+        stack.callback(store.close)
+        if trace is not None:
+            trace = os.path.abspath(trace)
+            TraceWriter.create(trace)
+        # Before anything else has threads or descriptors that a child should not see.
+        forks = ForkServer()
+        reactor = Reactor()
+        stack.callback(reactor.close)
+        checks = ExportChecks(reactor, config.allowed_exports, config.timeouts.start)
+        stack.callback(checks.close)
+        services = Services(
+            store=store,
+            root=backend_root(platform.own_domid),
+            reactor=reactor,
+            config=config,
+            checks=checks,
+            forks=forks,
+            trace=trace,
+        )
+        supervisor = Supervisor(services)
+        supervisor.start()
+        stack.callback(supervisor.close)
+        about = {"pid": os.getpid(), "version": version, "platform": config.platform}
+        status = StatusServer(config.status_socket, supervisor, reactor, about)
+        stack.callback(status.close)
+        reactor.on_signals([signal.SIGTERM, signal.SIGINT], lambda: _leave(supervisor, reactor))
+        log.info("serving %s on platform %s", services.root, config.platform)
+        reactor.run()
+        log.info("stopped")
+
+
+def _leave(supervisor: Supervisor, reactor: Reactor) -> None:
+    log.info("stopping")
+    supervisor.leave(reactor.stop)
+
+
+def _lock(run_dir: str) -> int:
+    """A descriptor that holds the run directory's lock until it is closed.
+
+    Two supervisors on one XenStore would undo each other's work.
+    """
+    os.makedirs(run_dir, mode=0o700, exist_ok=True)
+    path = os.path.join(run_dir, "lock")
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise AlreadyRunning(f"a supervisor is running already with run-dir {run_dir}") from None
+    return lock

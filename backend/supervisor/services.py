@@ -1,0 +1,59 @@
+"""What all devices of a supervisor share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backend.worker.settings import WorkerSettings
+from protocol.xenpv.device import BackendOffer
+
+if TYPE_CHECKING:
+    from backend.config import Config
+    from backend.supervisor.checks import ExportChecks
+    from backend.supervisor.keys import DeviceKey
+    from backend.supervisor.nodes import Seen
+    from backend.supervisor.reactor import Reactor
+    from backend.supervisor.workers import ForkServer
+    from protocol.xenpv.device import RingOffer
+    from protocol.xenpv.ports import Store
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a device needs beside its own state."""
+
+    store: Store
+    root: str
+    """The directory of all devices in XenStore."""
+    reactor: Reactor
+    config: Config
+    checks: ExportChecks
+    forks: ForkServer
+    trace: str | None
+    """A capture that workers append to."""
+
+    @property
+    def offer(self) -> BackendOffer:
+        """What is offered to every frontend."""
+        limits = self.config.limits
+        return BackendOffer(limits.max_rings, limits.max_ring_page_order)
+
+    def worker_settings(self, key: DeviceKey, seen: Seen, rings: list[RingOffer]) -> WorkerSettings:
+        """What a worker for this device is told."""
+        limits = self.config.limits
+        open_files = min(limits.max_open_files, seen.max_open_files or limits.max_open_files)
+        return WorkerSettings(
+            platform=self.config.platform,
+            domid=key.domid,
+            devid=key.devid,
+            path=seen.path or "",
+            allowed_exports=self.config.allowed_exports,
+            rings=tuple(rings),
+            max_order=limits.max_ring_page_order,
+            max_msize=limits.max_msize,
+            max_fids=limits.max_fids,
+            max_open_files=open_files,
+            log_level=self.config.log_level,
+            trace=self.trace,
+        )

@@ -1,0 +1,195 @@
+"""The status socket: whoever connects gets one JSON document, and the connection ends.
+
+The document is put together from what the supervisor knows and what each worker reports; a worker
+that does not answer in time is shown as such, and the rest is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.supervisor.policy import WorkerPhase
+from backend.worker.control import FIGURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backend.supervisor.device import Device
+    from backend.supervisor.reactor import Reactor
+    from backend.supervisor.supervisor import Supervisor
+    from backend.supervisor.workers import Worker
+    from backend.worker.control import Report
+
+ANSWER_TIME: Final = 1.0
+"""Seconds a worker has to report."""
+
+_CLIENTS: Final = 16
+_CLIENT_TIME: Final = 5.0
+"""Seconds a client has to read its document."""
+
+_CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+Document = dict[str, Any]
+
+
+class StatusServer:
+    """Listens on a unix socket that only its owner may open."""
+
+    def __init__(
+        self, path: str, supervisor: Supervisor, reactor: Reactor, about: dict[str, object]
+    ) -> None:
+        """Raises ``OSError``.  A socket that lies there already is a dead supervisor's."""
+        self._supervisor = supervisor
+        self._reactor = reactor
+        self._about = about
+        self._started = reactor.now()
+        self._numbers = itertools.count(1)
+        self._clients: set[_Client] = set()
+        self._path = path
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The file gets the mode of the socket's inode: it is never open to others.
+        os.fchmod(self._listener.fileno(), 0o600)
+        self._listener.bind(path)
+        self._listener.listen(_CLIENTS)
+        self._listener.setblocking(False)
+        reactor.register(self._listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Hang up on everybody and take the socket away."""
+        self._reactor.unregister(self._listener.fileno())
+        self._listener.close()
+        for client in list(self._clients):
+            client.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        if len(self._clients) >= _CLIENTS:
+            connection.close()
+            return
+        client = _Client(connection, self._reactor, self._clients.discard)
+        self._clients.add(client)
+        self._gather(client.send)
+
+    def _gather(self, done: Callable[[bytes], None]) -> None:
+        """Ask all workers; call ``done`` with the document when all have answered, or in time."""
+        number = next(self._numbers)
+        documents = []
+        silent: dict[Worker, Document] = {}
+        for device in self._supervisor.devices.values():
+            documents.append(document := self._describe(device))
+            if device.worker is not None and device.worker.phase is WorkerPhase.SERVING:
+                document["answers"] = False
+                silent[device.worker] = document
+
+        def finish() -> None:
+            deadline.cancel()
+            for worker in silent:
+                worker.forget_query(number)
+            everything = {
+                **self._about,
+                "uptime": round(self._reactor.now() - self._started, 1),
+                "devices": sorted(documents, key=lambda item: (item["domid"], item["devid"])),
+            }
+            done(json.dumps(everything).encode() + b"\n")
+
+        def answered(worker: Worker, report: Report) -> None:
+            document = silent.pop(worker)
+            # Only what we asked for: a worker may be the guest's by now.
+            document.update({name: report.figures.get(name) for name in FIGURES}, answers=True)
+            if not silent:
+                finish()
+
+        deadline = self._reactor.after(ANSWER_TIME, finish)
+        for worker in silent:
+            worker.query(number, partial(answered, worker))
+        if not silent:
+            finish()
+
+    def _describe(self, device: Device) -> Document:
+        """What the supervisor itself knows of a device."""
+        seen, worker = device.seen, device.worker
+        document: Document = {
+            "domid": device.key.domid,
+            "devid": device.key.devid,
+            "tag": seen.tag if seen else None,
+            "path": seen.path if seen else None,
+            "state": seen.own.name.lower() if seen else None,
+            "frontend": seen.frontend.name.lower() if seen else None,
+            "error": device.error,
+        }
+        if worker is not None and worker.phase is not WorkerPhase.NONE:
+            document |= {
+                "worker": worker.phase.name.lower(),
+                "pid": worker.pid,
+                "uptime": round(self._reactor.now() - worker.started, 1),
+                "cpu_seconds": _cpu_seconds(worker.pid),
+            }
+            if worker.ready is not None:
+                document |= {"rings": worker.ready.rings, "order": worker.ready.order}
+        return document
+
+
+class _Client:
+    """A connection that is owed a document."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        reactor: Reactor,
+        closed: Callable[[_Client], None],
+    ) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._reactor = reactor
+        self._closed = closed
+        self._rest = b""
+        self._deadline = reactor.after(ANSWER_TIME + _CLIENT_TIME, self.close)
+
+    def send(self, document: bytes) -> None:
+        """Send it, as fast as the client reads, then hang up."""
+        if self._connection.fileno() < 0:
+            return
+        self._rest = document
+        self._reactor.register(self._connection.fileno(), self._flush, write=True)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection.fileno() >= 0:
+            self._deadline.cancel()
+            self._reactor.unregister(self._connection.fileno())
+            self._connection.close()
+            self._closed(self)
+
+    def _flush(self) -> None:
+        try:
+            self._rest = self._rest[self._connection.send(self._rest) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._rest = b""
+        if not self._rest:
+            self.close()
+
+
+def _cpu_seconds(pid: int) -> float | None:
+    """User and system time of a process; the kernel knows it even of one that does not answer."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    # proc(5): utime and stime are fields 14 and 15; the state, after the name, is field 3.
+    return round((int(fields[11]) + int(fields[12])) / _CLOCK_TICKS, 2)

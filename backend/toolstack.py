@@ -1,0 +1,186 @@
+"""Attaches shares to running domains and takes them away: the toolstack's part, as libxl plays it.
+
+Source: Xen ``tools/libs/light/libxl_9pfs.c``, ``libxl_device.c``.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from protocol.xenpv.device import BACKEND_CLASS, FRONTEND_CLASS
+from protocol.xenpv.ids import Devid
+from protocol.xenpv.xenbus import XenbusState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from protocol.xenpv.ids import Domid
+    from protocol.xenpv.ports import Store, StoreView
+
+_MAX_DEVICES: Final = 1024
+_TOKEN: Final = "toolstack"  # noqa: S105 -- a XenStore watch's token
+
+
+class ToolstackError(Exception):
+    """A share cannot be attached or detached; the text says why."""
+
+
+class Share(NamedTuple):
+    """What is to be attached."""
+
+    path: str
+    tag: str
+    max_open_files: int | None = None
+
+
+class Ends(NamedTuple):
+    """The two directories of a device."""
+
+    frontend: str
+    backend: str
+
+
+def ends(own: Domid, domid: Domid, devid: Devid) -> Ends:
+    """Where a device's two ends are."""
+    return Ends(
+        f"/local/domain/{domid}/device/{FRONTEND_CLASS}/{devid}",
+        f"/local/domain/{own}/backend/{BACKEND_CLASS}/{domid}/{devid}",
+    )
+
+
+def attach(store: Store, own: Domid, domid: Domid, share: Share, devid: Devid | None) -> Devid:
+    """Create both ends' nodes; the device's number, the lowest free one if ``devid`` is ``None``.
+
+    All nodes come in one transaction: a guest's driver that saw half of them would probe, fail,
+    and never try again.  Raises ``ToolstackError``, ``OSError``.
+    """
+
+    def body(view: StoreView) -> Devid:
+        if _read(view, f"/local/domain/{domid}") is None:
+            raise ToolstackError(f"domain {domid}: no such domain")
+        number = _free(view, own, domid) if devid is None else devid
+        frontend, backend = ends(own, domid, number)
+        for end in (frontend, backend):
+            if _read(view, end) is not None:
+                raise ToolstackError(f"domain {domid} has a device {number} already ({end})")
+        # Permissions survive on nodes and children inherit them, so they are set on each.
+        ours = [f"n{own}", f"r{domid}"]
+        theirs = [f"n{domid}", f"r{own}"]
+        for parent in (_parent(frontend), _parent(backend)):
+            if _read(view, parent) is None:
+                view.mkdir(parent)
+                view.set_permissions(parent, ours)
+        _write(view, frontend, _frontend_nodes(own, backend, share), theirs)
+        _write(view, backend, _backend_nodes(domid, frontend, share), ours)
+        return number
+
+    return store.transact(body)
+
+
+def ask_to_close(store: Store, device: Ends) -> None:
+    """Ask the backend to close, as an unplug does.  Raises ``ToolstackError``, ``OSError``."""
+
+    def body(view: StoreView) -> None:
+        state = _read(view, f"{device.backend}/state")
+        if state is None:
+            raise ToolstackError(f"{device.backend}: no such device")
+        view.write(f"{device.backend}/online", b"0")
+        if XenbusState.parse(state) is not XenbusState.CLOSED:
+            view.write(f"{device.backend}/state", b"%d" % XenbusState.CLOSING)
+
+    store.transact(body)
+
+
+def remove(store: Store, device: Ends) -> None:
+    """Remove both ends' nodes, and the directories above that held nothing else.
+
+    Raises ``OSError``.
+    """
+
+    def body(view: StoreView) -> None:
+        for end in device:
+            if _read(view, end) is not None:
+                view.rm(end)
+                if not view.list(_parent(end)):
+                    view.rm(_parent(end))
+
+    store.transact(body)
+
+
+def wait_for(
+    store: Store, device: Ends, done: Callable[[XenbusState], bool], timeout: float
+) -> XenbusState:
+    """Wait until the backend's state is one that ``done`` accepts; the last state seen.
+
+    After ``timeout`` seconds that is any other state.  Raises ``OSError``.
+    """
+    path = f"{device.backend}/state"
+    deadline = time.monotonic() + timeout
+    store.watch(path, _TOKEN)
+    try:
+        while True:
+            store.events()  # before the read, so that no change is missed
+            state = XenbusState.parse(_read(store, path) or b"")
+            left = deadline - time.monotonic()
+            if done(state) or left <= 0:
+                return state
+            select.select([store.fileno()], [], [], left)
+    finally:
+        store.unwatch(path, _TOKEN)
+
+
+def why_closed(store: Store, device: Ends) -> str | None:
+    """What the backend's ``error`` node says.  Raises ``OSError``."""
+    value = _read(store, f"{device.backend}/error")
+    return None if value is None else value.decode(errors="replace")
+
+
+def _frontend_nodes(own: Domid, backend: str, share: Share) -> dict[str, bytes]:
+    return {
+        "backend": backend.encode(),
+        "backend-id": b"%d" % own,
+        "state": b"%d" % XenbusState.INITIALISING,
+        "tag": share.tag.encode(),
+    }
+
+
+def _backend_nodes(domid: Domid, frontend: str, share: Share) -> dict[str, bytes]:
+    nodes = {
+        "frontend": frontend.encode(),
+        "frontend-id": b"%d" % domid,
+        "online": b"1",
+        "state": b"%d" % XenbusState.INITIALISING,
+        "path": share.path.encode(),
+        "security_model": b"none",
+    }
+    if share.max_open_files is not None:
+        nodes["max-open-files"] = b"%d" % share.max_open_files
+    return nodes
+
+
+def _write(view: StoreView, end: str, nodes: dict[str, bytes], permissions: list[str]) -> None:
+    view.mkdir(end)
+    view.set_permissions(end, permissions)
+    for name, value in nodes.items():
+        view.write(f"{end}/{name}", value)
+        view.set_permissions(f"{end}/{name}", permissions)
+
+
+def _free(view: StoreView, own: Domid, domid: Domid) -> Devid:
+    for number in range(_MAX_DEVICES):
+        if all(_read(view, end) is None for end in ends(own, domid, Devid(number))):
+            return Devid(number)
+    raise ToolstackError(f"domain {domid} has {_MAX_DEVICES} devices already")
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _read(view: StoreView, path: str) -> bytes | None:
+    try:
+        return view.read(path)
+    except FileNotFoundError:
+        return None

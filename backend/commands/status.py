@@ -1,0 +1,177 @@
+"""``status``: asks the running supervisor how its devices are."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.commands.failure import CommandError
+from backend.commands.options import add_config, add_run_dir, load_config
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "show the running supervisor's devices"
+EXAMPLE = "xen-fileproxy status --json | jq '.devices[].requests'"
+
+_ANSWER_TIME: Final = 10.0
+"""Seconds; the supervisor itself gives its workers one."""
+
+_COLUMNS: Final = (
+    "device",
+    "tag",
+    "state",
+    "dialect",
+    "msize",
+    "rings",
+    "fids",
+    "open",
+    "read",
+    "written",
+    "requests",
+    "errors",
+    "pid",
+    "up",
+    "cpu",
+    "path",
+)
+_LEFT: Final = ("device", "tag", "state", "dialect", "path")
+_WHITE: Final = "-"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_config(parser)
+    add_run_dir(parser)
+    parser.add_argument("--socket", metavar="PATH", help="the supervisor's status socket")
+    parser.add_argument("--json", action="store_true", help="print everything, as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and print."""
+    document = ask(args.socket or load_config(args).status_socket)
+    if args.json:
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        return 0
+    rows = [_row(device) for device in document["devices"]]
+    if sys.stdout.isatty():
+        _print_rich(rows)
+    else:
+        _print_plain(rows)
+    for device in document["devices"]:
+        if device.get("error"):
+            sys.stdout.write(f"{_name(device)}: closed: {_printable(device['error'])}\n")
+        if device.get("answers") is False:
+            sys.stdout.write(f"{_name(device)}: worker {device['pid']} does not answer\n")
+    return 0
+
+
+def ask(path: str) -> dict[str, Any]:
+    """The supervisor's document.  Raises ``CommandError``."""
+    parts = []
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ANSWER_TIME)
+            connection.connect(path)
+            while part := connection.recv(1 << 16):
+                parts.append(part)
+        document: dict[str, Any] = json.loads(b"".join(parts))
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise CommandError(
+            f"{path}: no supervisor runs there; start one with 'xen-fileproxy run', "
+            "or name its socket with --socket or --run-dir"
+        ) from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or 'no answer'}") from error
+    except ValueError:
+        raise CommandError(f"{path}: the answer is not a supervisor's") from None
+    return document
+
+
+def _name(device: dict[str, Any]) -> str:
+    return f"d{device['domid']}/{device['devid']}"
+
+
+def _row(device: dict[str, Any]) -> dict[str, str]:
+    """What each column shows of a device; the guest wrote some of it."""
+
+    def shown(key: str) -> str:
+        value = device.get(key)
+        return _WHITE if value is None else _printable(str(value))
+
+    rings = f"{device['rings']}x{4 << device['order']}K" if device.get("rings") else _WHITE
+    return {
+        "device": _name(device),
+        "tag": shown("tag"),
+        "state": shown("state"),
+        "dialect": shown("dialect"),
+        "msize": shown("msize"),
+        "rings": rings,
+        "fids": shown("fids"),
+        "open": shown("open_files"),
+        "read": _bytes(device.get("bytes_read")),
+        "written": _bytes(device.get("bytes_written")),
+        "requests": shown("requests"),
+        "errors": shown("errors"),
+        "pid": shown("pid"),
+        "up": _duration(device.get("uptime")),
+        "cpu": f"{device['cpu_seconds']:.2f}s" if device.get("cpu_seconds") is not None else _WHITE,
+        "path": shown("path"),
+    }
+
+
+def _bytes(count: int | None) -> str:
+    if count is None:
+        return _WHITE
+    size, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return _WHITE
+    whole = int(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if whole >= 2 * size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _print_plain(rows: list[dict[str, str]]) -> None:
+    if not rows:
+        sys.stdout.write("no devices\n")
+        return
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in _COLUMNS}
+    for row in [{name: name for name in _COLUMNS}, *rows]:
+        cells = (
+            row[name].ljust(widths[name]) if name in _LEFT else row[name].rjust(widths[name])
+            for name in _COLUMNS
+        )
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _print_rich(rows: list[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        sys.stdout.write("no devices\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in _COLUMNS:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    for row in rows:
+        # As Text: brackets in a guest's tag are no markup.
+        table.add_row(*(Text(row[name]) for name in _COLUMNS))
+    Console().print(table)

@@ -224,7 +224,7 @@ class Connection:
         replies = lane.replies
         count = self._room(lane, request.count)
         done = io.read(self.session, request, replies.slices(_READ_HEAD, count))
-        replies.put(0, encode(Rread(request.tag, done), done))
+        replies.put(0, encode(Rread(request.tag, done)))
         self.counters.bytes_read += done
         self._publish(lane, _READ_HEAD + done)
 
@@ -237,7 +237,7 @@ class Connection:
     def _readdir(self, lane: Lane, request: Treaddir) -> bytes:
         """Treaddir: whole entries, as many as fit."""
         data = directories.readdir(self.session, request, self._room(lane, request.count))
-        return encode(Rreaddir(request.tag, len(data)), len(data)) + data
+        return encode(Rreaddir(request.tag, len(data))) + data
 
     def _room(self, lane: Lane, count: int) -> int:
         """``count``, clamped to what a message may hold.  Raises ``_NoRoom`` until that fits."""

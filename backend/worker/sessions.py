@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from backend.exports import open_export
 from backend.fileserver.limits import Limits, Slots, descriptor_slots
-from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.tree import LocalTree
 from backend.fileserver.session import Session
 
 if TYPE_CHECKING:

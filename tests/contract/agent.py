@@ -28,6 +28,7 @@ class Agent:
         self._mapper = platform.grant_mapper()
         self._sharer = platform.grant_sharer()
         self._events = platform.event_channels()
+        self._store = platform.store()
         self._ranges: dict[int, SharedPages] = {}
         self.calls: dict[str, Callable[..., Any]] = {
             name: getattr(self, name) for name in dir(type(self)) if not name.startswith("_")
@@ -85,10 +86,16 @@ class Agent:
             self._events.unmask(Evtchn(port))
             self._events.notify(Evtchn(port))
 
+    def store_read(self, path: str) -> str:
+        return self._store.read(path).hex()
+
+    def store_write(self, path: str, value: str) -> None:
+        self._store.write(path, bytes.fromhex(value))
+
     def _close(self) -> None:
         for pages in self._ranges.values():
             pages.close()
-        for handle in (self._mapper, self._sharer, self._events):
+        for handle in (self._mapper, self._sharer, self._events, self._store):
             handle.close()
 
 

@@ -164,6 +164,10 @@ class GrantTable:
         runs = list(merge_runs(grant.frame for grant in grants))
         return Mapping(len(grants), regions), runs, self._memory.fd
 
+    def room(self) -> int:
+        """How many frames are left to share."""
+        return self._memory.room()
+
     def close(self) -> None:
         """The domain is gone: nothing can be mapped any more; what is mapped stays."""
         self._grants.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import subprocess
 import sys
 from contextlib import suppress
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _PROJECT: Final = Path(__file__).resolve().parents[3]
+_START_TIMEOUT: Final = 30.0
 _STOP_TIMEOUT: Final = 10.0
 
 
@@ -100,9 +102,8 @@ class EmbeddedHypervisor(HypervisorControl):
             process = _spawn(directory, sender)
         finally:
             os.close(sender)
-        with os.fdopen(receiver, "rb") as pipe:
-            ready = pipe.read()
         try:
+            ready = _await(receiver)
             if ready != b"\n":
                 raise _start_error(ready)
             return cls(directory, process)
@@ -139,6 +140,14 @@ def _spawn(rundir: str, ready: int) -> subprocess.Popen[bytes]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         process_group=0,
     )
+
+
+def _await(receiver: int) -> bytes:
+    """What the child says before it closes the pipe; empty if it dies or takes too long."""
+    with os.fdopen(receiver, "rb") as pipe:
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        return pipe.read() if poll.poll(_START_TIMEOUT * 1000) else b""
 
 
 def _start_error(answer: bytes) -> OSError:

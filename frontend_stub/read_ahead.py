@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from frontend_stub.write_behind import WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from frontend_stub.file import File
     from frontend_stub.pending import Pending
@@ -67,7 +67,9 @@ def read_to_file(
     return total
 
 
-def read_in_order(file: File, expected: int, window: int = WINDOW) -> Iterator[memoryview]:
+def read_in_order(
+    file: File, expected: int, window: int = WINDOW
+) -> Generator[memoryview, None, None]:
     """The data of ``file``, about ``expected`` bytes, piece by piece, in order.
 
     A piece is valid until the next is taken.  Close the iterator (``contextlib.closing``) if it is

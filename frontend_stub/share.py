@@ -132,7 +132,12 @@ class Share:
             offset = 0
             while entries := self._read_entries(directory, offset):
                 offset = entries[-1].offset
-                yield from (entry for entry in entries if entry.name not in (b".", b".."))
+                for entry in entries:
+                    if not entry.name or b"/" in entry.name or b"\0" in entry.name:
+                        # Whoever makes local files of these names must be able to rely on them.
+                        raise OSError(errno.EPROTO, f"bad name {entry.name!r}", shown(path))
+                    if entry.name not in (b".", b".."):
+                        yield entry
 
     def listdir(self, path: Path = "") -> list[str]:
         """A directory's names, sorted."""

@@ -1,0 +1,1 @@
+"""The commands of ``xen-fileproxy-front``: each has HELP, EXAMPLE, ``arguments`` and ``run``."""

@@ -22,7 +22,18 @@ from protocol.ninep.codec import (
     encode,
 )
 from protocol.ninep.ids import NOTAG, Fid, Tag
-from protocol.ninep.messages import Message, Qid, Rread, Rstat, Stat, Tflush, Tread, Twalk, Twrite
+from protocol.ninep.messages import (
+    Message,
+    Qid,
+    Rread,
+    Rstat,
+    Stat,
+    Tflush,
+    Tread,
+    Twalk,
+    Twrite,
+    Twstat,
+)
 from tests.protocol.ninep.strategies import BY_NUMBER, bodies, numbers, to_message
 
 if TYPE_CHECKING:
@@ -158,11 +169,13 @@ def test_the_error_says_what_and_whose() -> None:
     assert (caught.value.reason, caught.value.tag) == ("unknown message type 99", 5)
 
 
-def stat_counted(wrong: int) -> bytes:
-    """An Rstat whose outer length is off by ``wrong``."""
-    stat = Stat(0, 0, Qid(0, 0, 0), 0, 0, 0, 0, b"", b"", b"", b"", b"", 0, 0, 0)
-    frame = bytearray(encode(Rstat(Tag(1), stat)))
-    frame[7] += wrong
+NO_STAT = Stat(0, 0, Qid(0, 0, 0), 0, 0, 0, 0, b"", b"", b"", b"", b"", 0, 0, 0)
+
+
+def off(message: Message, at: int, by: int) -> bytes:
+    """The frame of ``message`` with its byte ``at`` changed."""
+    frame = bytearray(encode(message))
+    frame[at] += by
     return bytes(frame)
 
 
@@ -172,8 +185,10 @@ def stat_counted(wrong: int) -> bytes:
         (encode(Tread(Tag(1), Fid(2), 3, 4))[:-1], "Tread: wrong length"),
         (encode(Tflush(Tag(1), Tag(2))) + b"x", "Tflush: wrong length"),
         (encode(Twrite(Tag(1), Fid(2), 3, 4)) + b"abc", "Twrite: wrong length"),
-        (stat_counted(-1), "Rstat: wrong length of stat"),
-        (stat_counted(1), "Rstat: wrong length of stat"),
+        (off(Rstat(Tag(1), NO_STAT), 7, -1), "Rstat: wrong length of stat"),
+        (off(Rstat(Tag(1), NO_STAT), 7, 1), "Rstat: wrong length of stat"),
+        (off(Rstat(Tag(1), NO_STAT), 9, 1), "Stat: wrong size"),
+        (off(Twstat(Tag(1), Fid(2), NO_STAT), 11, 1), "Twstat: wrong length of stat"),
         (b"\x12\0\0\0\x6e\1\0" + bytes(8) + b"\x11\0\0", "Twalk: 17 wnames, at most 16"),
     ],
 )

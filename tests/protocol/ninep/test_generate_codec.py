@@ -29,8 +29,7 @@ def generate(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def copy(tmp_path: Path) -> Path:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "protocol", tmp_path / "protocol", ignore=ignore)
-    (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "generate_codec.py", tmp_path / "tools")
+    shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=ignore)
     return tmp_path
 
 

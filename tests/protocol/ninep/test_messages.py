@@ -6,6 +6,7 @@ import typing
 
 import pytest
 
+from protocol.ninep import fields as f
 from protocol.ninep import messages as m
 from protocol.ninep.codec import decode_frame, encode
 from protocol.ninep.dialects import VERSION_UNKNOWN, Dialect
@@ -53,6 +54,8 @@ def test_each_request_has_its_reply() -> None:
         assert request.__name__[1:] == reply.__name__[1:]
         assert m.TYPE_NUMBERS[reply] == m.TYPE_NUMBERS[request] + 1
     assert set(m.REPLIES) == set(typing.get_args(m.Request))
+    requests = {message.name for message in f.MESSAGES if message.is_request}
+    assert requests == {request.__name__ for request in m.REPLIES}
     assert set(m.REPLIES.values()) | {m.Rlerror, m.Rerror} == set(typing.get_args(m.Reply))
 
 

@@ -63,4 +63,3 @@ def set_up(level: str, device: str | None = None) -> None:
     logger = logging.getLogger(ROOT_LOGGER)
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
-    logger.propagate = False

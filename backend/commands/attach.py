@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, devid, domid, load_config, seconds
+from backend.commands.stores import open_store
 from protocol.xenpv.xenbus import XenbusState
 
 if TYPE_CHECKING:
@@ -56,17 +56,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attach, wait, print the device's number."""
     from backend import toolstack
-    from backend.platform import open_platform
 
     path = os.path.abspath(args.path)
     if not args.tag or len(args.tag.encode()) > 255 or not args.tag.isprintable():
         raise CommandError(f"--tag {args.tag!r}: it must be 1 to 255 printable characters")
-    with contextlib.ExitStack() as stack:
-        platform = open_platform(load_config(args).platform)
-        stack.callback(platform.close)
-        store = platform.store()
-        stack.callback(store.close)
-        own = platform.own_domid
+    with open_store(load_config(args).platform) as (store, own):
         try:
             number = toolstack.attach(
                 store, own, args.domid, toolstack.Share(path, args.tag), args.devid

@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:  # noqa: ARG001 -- all commands are called alike
     """Print it."""
-    from protocol.ninep import describe
+    from protocol.ninep.describe import text
 
-    sys.stdout.write(describe.text())
+    sys.stdout.write(text())
     return 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, devid, domid, load_config, seconds
+from backend.commands.stores import open_store
 from protocol.xenpv.xenbus import XenbusState
 
 if TYPE_CHECKING:
@@ -40,14 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask the backend to close, wait, remove the nodes."""
     from backend import toolstack
-    from backend.platform import open_platform
 
-    with contextlib.ExitStack() as stack:
-        platform = open_platform(load_config(args).platform)
-        stack.callback(platform.close)
-        store = platform.store()
-        stack.callback(store.close)
-        device = toolstack.ends(platform.own_domid, args.domid, args.devid)
+    with open_store(load_config(args).platform) as (store, own):
+        device = toolstack.ends(own, args.domid, args.devid)
         try:
             toolstack.ask_to_close(store, device)
         except toolstack.ToolstackError as error:

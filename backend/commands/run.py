@@ -36,6 +36,6 @@ def run(args: argparse.Namespace) -> int:
     logs.set_up(config.log_level)
     try:
         supervisor.run(config, version=version(), trace=args.trace)
-    except supervisor.AlreadyRunning as error:
-        raise CommandError(f"{error}; stop it first, or give another --run-dir") from error
+    except supervisor.StartError as error:
+        raise CommandError(str(error)) from error
     return 0

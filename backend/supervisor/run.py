@@ -20,29 +20,34 @@ from backend.supervisor.workers import ForkServer
 from backend.trace import TraceWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from backend.config import Config
 
 log = logging.getLogger(__name__)
 
 
-class AlreadyRunning(Exception):  # noqa: N818 -- a condition, not a mistake
-    """Another supervisor holds the run directory."""
+class StartError(Exception):
+    """Something that is needed is not there; the text names it."""
 
 
 def run(config: Config, *, version: str, trace: str | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Raises ``OSError`` when something that is needed is not there, ``AlreadyRunning``.
+    Raises ``StartError``.
     """
     with contextlib.ExitStack() as stack:
-        stack.callback(os.close, _lock(config.run_dir))
-        platform = open_platform(config.platform)
-        stack.callback(platform.close)
-        store = platform.store()
-        stack.callback(store.close)
+        with _needed(f"run-dir {config.run_dir}"):
+            stack.callback(os.close, _lock(config.run_dir))
+        with _needed(f"platform {config.platform}"):
+            platform = open_platform(config.platform)
+            stack.callback(platform.close)
+            store = platform.store()
+            stack.callback(store.close)
         if trace is not None:
-            trace = os.path.abspath(trace)
-            TraceWriter.create(trace)
+            with _needed(f"trace {trace}"):
+                trace = os.path.abspath(trace)
+                TraceWriter.create(trace)
         # Before anything else has threads or descriptors that a child should not see.
         forks = ForkServer()
         reactor = Reactor()
@@ -59,15 +64,25 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
             trace=trace,
         )
         supervisor = Supervisor(services)
-        supervisor.start()
+        with _needed(f"platform {config.platform}"):
+            supervisor.start()
         stack.callback(supervisor.close)
         about = {"pid": os.getpid(), "version": version, "platform": config.platform}
-        status = StatusServer(config.status_socket, supervisor, reactor, about)
+        with _needed(config.status_socket):
+            status = StatusServer(config.status_socket, supervisor, reactor, about)
         stack.callback(status.close)
         reactor.on_signals([signal.SIGTERM, signal.SIGINT], lambda: _leave(supervisor, reactor))
         log.info("serving %s on platform %s", services.root, config.platform)
         reactor.run()
         log.info("stopped")
+
+
+@contextlib.contextmanager
+def _needed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"{what}: {error.strerror or error}") from error
 
 
 def _leave(supervisor: Supervisor, reactor: Reactor) -> None:
@@ -87,5 +102,8 @@ def _lock(run_dir: str) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise AlreadyRunning(f"a supervisor is running already with run-dir {run_dir}") from None
+        raise StartError(
+            f"a supervisor is running already with run-dir {run_dir}; "
+            "stop it first, or give another --run-dir"
+        ) from None
     return lock

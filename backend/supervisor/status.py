@@ -52,14 +52,7 @@ class StatusServer:
         self._numbers = itertools.count(1)
         self._clients: set[_Client] = set()
         self._path = path
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # The file gets the mode of the socket's inode: it is never open to others.
-        os.fchmod(self._listener.fileno(), 0o600)
-        self._listener.bind(path)
-        self._listener.listen(_CLIENTS)
-        self._listener.setblocking(False)
+        self._listener = _listen(path)
         reactor.register(self._listener.fileno(), self._accept)
 
     def close(self) -> None:
@@ -140,6 +133,22 @@ class StatusServer:
             if worker.ready is not None:
                 document |= {"rings": worker.ready.rings, "order": worker.ready.order}
         return document
+
+
+def _listen(path: str) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The file gets the mode of the socket's inode: it is never open to others.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(path)
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(_CLIENTS)
+    listener.setblocking(False)
+    return listener
 
 
 class _Client:

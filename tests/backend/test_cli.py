@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from backend.cli import COMMANDS, main
+from backend.logs import ROOT_LOGGER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Commands that run in this process set logging up; other tests look at it."""
+    logger = logging.getLogger(ROOT_LOGGER)
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -81,8 +97,9 @@ def test_wrong_usage_is_exit_code_2(
         (["serve", "--path", "/", "--listen", "tcp:1.2.3.4:99999"], "it must be unix:SOCKET or"),
         (["serve", "--path", "/", "--listen", f"unix:/{'x' * 200}"], "AF_UNIX path too long"),
         (["attach", "5", "--path", "/", "--tag", "a\nb"], "it must be 1 to 255 printable"),
-        (["attach", "5", "--path", "/", "--platform", "embedded:/none"], "/none"),
-        (["detach", "5", "--platform", "embedded:/none"], "/none"),
+        (["attach", "5", "--path", "/", "--platform", "embedded:/none"], "platform embedded:/none"),
+        (["detach", "5", "--platform", "embedded:/none"], "platform embedded:/none: "),
+        (["run", "--platform", "embedded:/none", "--run-dir", "/dev/null"], "run-dir /dev/null: "),
         (["embedded", "list", "--dir", "/none"], "/none"),
     ],
 )
@@ -95,6 +112,16 @@ def test_failure_is_exit_code_1_and_one_line(
     assert err.startswith("xen-fileproxy: error: ")
     assert err.count("\n") == 1
     assert "internal error" not in err
+
+
+def test_supervisor_says_what_it_cannot_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = ["--run-dir", str(tmp_path)]
+    assert main(["run", "--platform", "embedded:/none", *run_dir]) == 1
+    assert "error: platform embedded:/none: " in capsys.readouterr().err
+    assert main(["run", *run_dir]) == 1
+    assert "error: platform xen: " in capsys.readouterr().err
 
 
 def test_check_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,213 @@
+"""``serve``: the file server on a plain socket, read by diod's clients and by our own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backend.supervisor.program import PATIENCE, Program, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEADER = struct.Struct("<IBH")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="xf") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def export(place: Path) -> Path:
+    path = place / "export"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def server(place: Path, export: Path) -> Iterator[Program]:
+    with Program("serve", "--path", str(export), "--listen", f"unix:{place / 's'}", "-v") as server:
+        server.wait_for_line("info: serving ")
+        yield server
+        assert server.stop() == 0
+        assert not [line for line in server.lines if "Traceback" in line], server.lines
+
+
+def connect(place: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    connection.connect(str(place / "s"))
+    return connection
+
+
+def version(connection: socket.socket) -> bytes:
+    """Tversion and the whole reply."""
+    text = b"9P2000.L"
+    body = struct.pack("<IH", 8192, len(text)) + text
+    connection.sendall(HEADER.pack(HEADER.size + len(body), 100, 0xFFFF) + body)
+    reply = connection.recv(HEADER.size, socket.MSG_WAITALL)
+    return reply + connection.recv(HEADER.unpack(reply)[0] - HEADER.size, socket.MSG_WAITALL)
+
+
+def diod(command: str, place: Path, *arguments: str) -> bytes:
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed (package diod)")
+    return subprocess.run(
+        [command, "-s", str(place / "s"), "-a", "/", *arguments],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    ).stdout
+
+
+def test_diod_lists_and_reads_a_tree_of_a_thousand_files(
+    server: Program, place: Path, export: Path
+) -> None:
+    contents = {}
+    for directory in range(10):
+        (export / f"dir{directory}").mkdir()
+        for number in range(100):
+            name = f"dir{directory}/file{number:03}"
+            contents[name] = f"{name}\n".encode() * (number + 1)
+            (export / name).write_bytes(contents[name])
+    top = diod("diodls", place).decode().split()
+    assert sorted(name for name in top if not name.startswith(".")) == sorted(os.listdir(export))
+    for directory in range(10):
+        names = diod("diodls", place, f"dir{directory}").decode().split()
+        expected = sorted(os.listdir(export / f"dir{directory}"))
+        assert sorted(Path(name).name for name in names if Path(name).name[0] != ".") == expected
+    assert diod("diodcat", place, *contents) == b"".join(contents.values())
+    assert server.process.poll() is None
+
+
+def test_diod_reads_a_hundred_megabytes_byte_for_byte(
+    server: Program, place: Path, export: Path
+) -> None:
+    rng = random.Random(7)
+    digest = hashlib.sha256()
+    with (export / "big").open("wb") as file:
+        for _ in range(100):
+            block = rng.randbytes(1 << 20)
+            digest.update(block)
+            file.write(block)
+    got = diod("diodcat", place, "-m", "65536", "big")
+    assert len(got) == 100 << 20
+    assert hashlib.sha256(got).hexdigest() == digest.hexdigest()
+    assert server.process.poll() is None
+
+
+def test_clients_are_served_side_by_side_and_share_no_fate(server: Program, place: Path) -> None:
+    with connect(place) as first, connect(place) as second:
+        assert version(first)[4] == 101
+        # Rubbish ends its own connection only.
+        second.sendall(b"\x03\x00\x00\x00\x64\xff\xff")
+        assert second.recv(1) == b""
+        assert version(first)[4] == 101
+    line = server.wait_for_line("not 9P: ")
+    assert line == "info: client 2: not 9P: a message of 3 bytes: messages have 7 to 2097152"
+
+
+def test_client_that_goes_in_the_middle_of_a_message_leaves_no_process(
+    server: Program, place: Path
+) -> None:
+    for _ in range(3):
+        with connect(place) as client:
+            assert version(client)[4] == 101
+            client.sendall(HEADER.pack(100, 100, 0xFFFF))
+    server.wait_for_line("client 3: hung up")
+    wait_until(
+        lambda: server.session() == [server.process.pid], "processes are left", server.session
+    )
+
+
+def test_client_that_does_not_read_stalls_itself_and_gets_everything_in_the_end(
+    server: Program, place: Path
+) -> None:
+    with connect(place) as client, connect(place) as other:
+        text = b"9P2000.L"
+        body = struct.pack("<IH", 8192, len(text)) + text
+        frame = HEADER.pack(HEADER.size + len(body), 100, 0xFFFF) + body
+        sent = 0
+        client.setblocking(False)
+        # Until the server takes no more for a while, because its replies are not taken.
+        while select.select([], [client], [], 0.5)[1]:
+            sent += client.send(frame[sent % len(frame) :] + frame * 2000)
+            assert sent < 64 << 20, "nothing stops a client that does not read"
+        assert version(other)[4] == 101
+        client.settimeout(PATIENCE)
+        for number in range(sent // len(frame)):
+            reply = client.recv(len(frame), socket.MSG_WAITALL)
+            assert HEADER.unpack_from(reply) == (len(frame), 101, 0xFFFF), number
+        client.sendall(frame[sent % len(frame) :])
+        assert client.recv(len(frame), socket.MSG_WAITALL)[4] == 101
+    assert server.process.poll() is None
+
+
+def test_server_that_is_killed_takes_its_processes_with_it(server: Program, place: Path) -> None:
+    with connect(place) as client:
+        assert version(client)[4] == 101
+        server.stop(signal.SIGKILL)
+        assert client.recv(1) == b""
+    # The fixture's own stop sees status -9.
+    server.process.returncode = 0
+
+
+def test_stale_socket_is_replaced_and_a_live_one_is_not(
+    server: Program, place: Path, export: Path
+) -> None:
+    arguments = ("serve", "--path", str(export), "--listen", f"unix:{place / 's'}")
+    with Program(*arguments) as second:
+        assert second.process.wait(PATIENCE) == 1
+        second.wait_for_line("Address already in use")
+    assert server.stop() == 0
+    assert not (place / "s").exists()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(place / "s"))
+    with Program(*arguments) as third:
+        third.wait_for_line("info: serving ")
+        with connect(place) as client:
+            assert version(client)[4] == 101
+        assert third.stop() == 0
+
+
+def test_tcp(export: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with Program("serve", "--path", str(export), "--listen", f"tcp:127.0.0.1:{port}") as server:
+        server.wait_for_line("info: serving ")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            assert version(client)[4] == 101
+        assert server.stop() == 0
+
+
+def test_trace_is_a_capture_of_all_clients(place: Path, export: Path) -> None:
+    trace = place / "trace.pcap"
+    with Program(
+        "serve",
+        "--path",
+        str(export),
+        "--listen",
+        f"unix:{place / 's'}",
+        "--trace",
+        str(trace),
+    ) as server:
+        server.wait_for_line("info: serving ")
+        for _ in range(2):
+            with connect(place) as client:
+                assert version(client)[4] == 101
+        assert server.stop() == 0
+    assert trace.read_bytes().count(b"9P2000.L") == 4

@@ -1,0 +1,115 @@
+"""``status``: what is shown, and what happens when the other side is no supervisor."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backend.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVING: dict[str, Any] = {
+    "domid": 5,
+    "devid": 0,
+    "tag": "files",
+    "path": "/srv/files",
+    "state": "connected",
+    "frontend": "connected",
+    "error": None,
+    "worker": "serving",
+    "answers": True,
+    "pid": 4711,
+    "uptime": 7300.5,
+    "cpu_seconds": 1.5,
+    "rings": 2,
+    "order": 9,
+    "dialect": "9P2000.L",
+    "msize": 524288,
+    "fids": 12,
+    "open_files": 3,
+    "requests": 1000,
+    "errors": 4,
+    "bytes_read": 512,
+    "bytes_written": 3 << 30,
+}
+WAITING: dict[str, Any] = {
+    "domid": 6,
+    "devid": 1,
+    "tag": "x\x1b[2J\n",
+    "path": None,
+    "state": "closed",
+    "frontend": "initialising",
+    "error": "no\nway",
+}
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A socket that gives one client these bytes."""
+    with tempfile.TemporaryDirectory(prefix="xf") as place, socket.socket(socket.AF_UNIX) as server:
+        path = str(Path(place) / "s")
+        server.bind(path)
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield path
+        thread.join(20)
+
+
+def show(capsys: pytest.CaptureFixture[str], devices: list[dict[str, Any]]) -> list[str]:
+    with answering(json.dumps({"devices": devices}).encode()) as path:
+        assert main(["status", "--socket", path]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = show(capsys, [SERVING, WAITING])
+    assert " ".join(lines[0].split()) == (
+        "device tag state dialect msize rings fids open read written requests errors pid up "
+        "cpu path"
+    )
+    assert " ".join(lines[1].split()) == (
+        "d5/0 files connected 9P2000.L 524288 2x2048K 12 3 512 B 3.0 GiB 1000 4 4711 2h 1.50s "
+        "/srv/files"
+    )
+    assert lines[2].split() == ["d6/1", "x?[2J?", "closed", *["-"] * 13]
+    assert lines[3] == "d6/1: closed: no?way"
+    assert len(lines) == 4
+
+
+def test_worker_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = show(capsys, [{**WAITING, "error": None, "pid": 4711, "answers": False}])
+    assert lines[-1] == "d6/1: worker 4711 does not answer"
+
+
+def test_no_devices(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show(capsys, []) == ["no devices"]
+
+
+def test_json_is_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"devices": [SERVING, WAITING], "pid": 1}
+    with answering(json.dumps(document).encode()) as path:
+        assert main(["status", "--json", "--socket", path]) == 0
+    assert json.loads(capsys.readouterr().out) == document
+
+
+@pytest.mark.parametrize("answer", [b"", b"{", b"\xff\xfe"])
+def test_other_servers_are_told_apart(capsys: pytest.CaptureFixture[str], answer: bytes) -> None:
+    with answering(answer) as path:
+        assert main(["status", "--socket", path]) == 1
+    assert "the answer is not a supervisor's" in capsys.readouterr().err

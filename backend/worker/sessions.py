@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backend.exports import open_export
-from backend.fileserver.limits import Limits, Slots, descriptor_slots
-from backend.fileserver.tree import LocalTree
+from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.session import Session
+from backend.fileserver.tree import LocalTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,4 +18,4 @@ def open_session(
 ) -> Session:
     """Open the export in this process.  Raises ``ExportError``, ``OSError``."""
     limits = Limits(fids=Slots("fids", max_fids), open_files=Slots("open files", max_open_files))
-    return Session(LocalTree(open_export(path, allowed), descriptor_slots()), limits, max_msize)
+    return Session(LocalTree(open_export(path, allowed)), limits, max_msize)

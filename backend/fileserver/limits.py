@@ -84,8 +84,6 @@ def descriptor_slots(reserved: int = RESERVED_DESCRIPTORS) -> Slots:
     raised its soft limit to some 200,000.  Raises ``OSError`` EMFILE when the limit is too low.
     """
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        soft = 1 << 20
     capacity = soft - reserved
     if capacity < MIN_DESCRIPTORS:
         raise OSError(

@@ -13,7 +13,7 @@ from backend.fileserver.syscalls import getdents64
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from backend.fileserver.limits import Slots
     from backend.fileserver.qids import QidSpace
@@ -89,42 +89,16 @@ class LocalFile(_Opened):
         if offset > MAX_OFFSET:
             raise OSError(errno.EINVAL, f"offset {offset} is beyond any file")
         done = os.preadv(self._fd, buffers, offset)
-        if done and done != sum(map(len, buffers)):
-            done = self._read_on(buffers, offset, done)
-        return done
-
-    def _read_on(self, buffers: Sequence[memoryview], offset: int, done: int) -> int:
-        """A short read need not be the end of the file: read until it is, or until full."""
-        while rest := _rest(buffers, done):
-            try:
-                more = os.preadv(self._fd, rest, offset + done)
-            except OSError:
-                break  # what was read is good; the next Tread meets the error itself
-            if not more:
-                break
-            done += more
+        if 0 < done < sum(map(len, buffers)):
+            done = _go_on(os.preadv, self._fd, buffers, offset, done)
         return done
 
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
         if offset > MAX_OFFSET:
             raise OSError(errno.EFBIG, f"offset {offset} is beyond any file")
         done = os.pwritev(self._fd, buffers, offset)
-        if done != sum(map(len, buffers)):
-            done = self._write_on(buffers, offset, done)
-        return done
-
-    def _write_on(self, buffers: Sequence[memoryview], offset: int, done: int) -> int:
-        """A short write: go on until all is written, or say how much was before the error."""
-        while rest := _rest(buffers, done):
-            try:
-                more = os.pwritev(self._fd, rest, offset + done)
-            except OSError:
-                if done:
-                    break
-                raise
-            if not more:
-                break
-            done += more
+        if 0 < done < sum(map(len, buffers)):
+            done = _go_on(os.pwritev, self._fd, buffers, offset, done)
         return done
 
     def entries(self, cookie: int) -> Iterator[Entry]:
@@ -188,6 +162,29 @@ class LocalDirectory(_Opened):
             yield Entry(_QID_TYPES.get(kind, QTFILE), path, cookie, kind, name)
             self._raw_at = at + length
             self._cookie = cookie
+
+
+def _go_on(
+    transfer: Callable[[int, Sequence[memoryview], int], int],
+    fd: int,
+    buffers: Sequence[memoryview],
+    offset: int,
+    done: int,
+) -> int:
+    """After a short read or write: until all is done, or nothing more comes.
+
+    An error after progress is kept back: what was done is told, and the client meets the error
+    when it comes for the rest.
+    """
+    while rest := _rest(buffers, done):
+        try:
+            more = transfer(fd, rest, offset + done)
+        except OSError:
+            break
+        if not more:
+            break
+        done += more
+    return done
 
 
 def _rest(buffers: Sequence[memoryview], done: int) -> list[memoryview]:

@@ -88,9 +88,9 @@ class LocalTree:
     - A name is one component (``names.check_name``), opened with ``O_PATH | O_NOFOLLOW`` relative
       to a descriptor: the kernel looks into that directory only, and follows no link.
     - ``..`` is believed only after climbing from there has met the root.
-    - A file is opened for real through ``/proc/self/fd/N``, which leads to the very inode that the
-      descriptor pins, and only if that is a regular file: a name that is swapped meanwhile for a
-      link, a device or a FIFO is never looked at again.
+    - A node is opened for real through ``/proc/self/fd/N``, which leads to the very inode that the
+      descriptor pins, and only if that is a regular file or a directory: a name that is swapped
+      meanwhile for a link, a device or a FIFO is never looked at again.
 
     Modes are taken as they come: whoever starts the process clears its umask, because a guest's
     modes have been through the guest's own.
@@ -143,7 +143,10 @@ class LocalTree:
         if node.kind == stat.S_IFDIR:
             if _writable(flags) or flags & os.O_TRUNC:
                 raise OSError(errno.EISDIR, "a directory cannot be opened for writing")
-            fd = self._open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, node.fd)
+            # Not as "." below itself: that would ask for permission to search it, too.
+            fd = self._open(
+                b"%d" % node.fd, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, self._proc
+            )
             above = node.qid.path if node.qid.path == self.root.qid.path else None
             return LocalDirectory(fd, self._descriptors, self._qids, above)
         if node.kind == stat.S_IFLNK:

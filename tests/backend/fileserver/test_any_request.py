@@ -1,0 +1,109 @@
+"""Whatever the fields of requests hold, each is answered by its reply or by ``OSError``.
+
+And its reply can be encoded, the session goes on, and at the end nothing is still held.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.fileserver import directories, io
+from backend.fileserver.handlers import HANDLERS
+from protocol.ninep.codec import encode
+from protocol.ninep.ids import NOFID, NOTAG
+from protocol.ninep.messages import REPLIES, Tattach, Tread, Treaddir, Tversion, Twalk, Twrite
+
+from .client import ROOT, TAG, Client
+
+if TYPE_CHECKING:
+    from protocol.ninep.messages import Request
+
+FIDS = st.sampled_from([0, 0, 1, 2, 3, 4, NOFID, 4711])
+NAMES = st.sampled_from([b"a", b"a", b"b", b"link", b"fifo", b"..", b".", b"", b"a/b", b"\0"]) | (
+    st.binary(max_size=300)
+)
+NUMBERS = {
+    bits: st.sampled_from([0, 1, 2, 3, 5, 7, 0o644, 4096, 1 << bits - 1, (1 << bits) - 1])
+    | st.integers(0, (1 << bits) - 1)
+    for bits in (8, 16, 32, 64)
+}
+WIDE = {
+    "offset": 64,
+    "size": 64,
+    "request_mask": 64,
+    "atime_sec": 64,
+    "atime_nsec": 64,
+    "mtime_sec": 64,
+    "mtime_nsec": 64,
+}
+# What would only make the test slow: a dataless file may be large, but not to be read whole.
+BUFFER = 3000
+
+
+def field(name: str, annotation: str) -> st.SearchStrategy[Any]:
+    if annotation == "Tag":
+        return st.just(TAG)
+    if annotation == "Fid":
+        return FIDS
+    if annotation == "bytes":
+        return NAMES
+    if annotation.startswith("tuple"):
+        return st.lists(NAMES, max_size=4).map(tuple)
+    if name in ("flags", "valid"):
+        return (
+            st.integers(0, 0x3FF) | st.sampled_from([0o200000, 0o2002, 0o1002, 0o202]) | NUMBERS[32]
+        )
+    return NUMBERS[WIDE.get(name, 32)]
+
+
+def requests_of(kind: type[Any]) -> st.SearchStrategy[Any]:
+    annotations = {
+        name: getattr(t, "__forward_arg__", t) for name, t in kind.__annotations__.items()
+    }
+    return st.builds(kind, *(field(name, str(annotations[name])) for name in kind._fields))
+
+
+KINDS = [*HANDLERS, Tread, Twrite, Treaddir]
+REQUESTS = st.one_of([requests_of(kind) for kind in KINDS if kind is not Tversion])
+
+
+def answer(client: Client, request: Request) -> None:
+    if isinstance(request, Tread | Twrite):
+        buffers = [memoryview(bytearray(BUFFER // 3)), memoryview(bytearray(BUFFER - BUFFER // 3))]
+        transfer: Any = io.read if isinstance(request, Tread) else io.write
+        assert 0 <= transfer(client.session, request, buffers) <= BUFFER
+    elif isinstance(request, Treaddir):
+        room = min(request.count, BUFFER)
+        assert len(directories.readdir(client.session, request, room)) <= room
+    else:
+        reply = client.call(request)
+        assert type(reply) is REPLIES[type(request)]
+        assert encode(reply)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(REQUESTS, min_size=5, max_size=40))
+def test_any_requests_in_a_row(requests: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as outer:
+        root = os.path.join(outer, "export")
+        os.mkdir(root)
+        os.symlink("..", os.path.join(root, "link"))
+        os.mkfifo(os.path.join(root, "fifo"))
+        client = Client(root)
+        client.mount()
+        # Fids to begin with: a directory, an open directory and an open file.
+        for request in (Twalk(TAG, ROOT, number, ()) for number in (1, 2)):  # type: ignore[arg-type]
+            client.call(request)
+        client.call(Tattach(TAG, 3, NOFID, b"", b"", 0))  # type: ignore[arg-type]
+        for request in requests:
+            with suppress(OSError):
+                answer(client, request)
+        client.call(Tversion(NOTAG, 8192, b"9P2000.L"))
+        client.close()
+        assert os.listdir(outer) == ["export"]

@@ -1,0 +1,277 @@
+"""What every file tree must do: a Dom0 directory, and policies around it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.fileserver.files import NOBODY, Changes, Owner
+from backend.fileserver.limits import Slots
+from backend.fileserver.local_files import READ_AHEAD
+from backend.fileserver.syscalls import NOW, Timespec
+from backend.fileserver.tree import LocalTree
+from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
+
+from .client import refused
+from .wrapping import WrappedTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from backend.fileserver.files import Entry, File, Node
+    from backend.fileserver.tree import Tree
+
+TREES: dict[str, Callable[[LocalTree], Tree]] = {
+    "local": lambda local: local,
+    "wrapped": WrappedTree,
+    "wrapped twice": lambda local: WrappedTree(WrappedTree(local)),
+}
+
+
+class Holder:
+    """Lets go, at the end, of the nodes and files that a test was handed."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._nodes: list[Node] = []
+        self._files: list[File] = []
+
+    def node(self, node: Node) -> Node:
+        self._nodes.append(node)
+        return node
+
+    def file(self, file: File) -> File:
+        self._files.append(file)
+        return file
+
+    def lookup(self, *names: bytes) -> Node:
+        node = self.tree.root
+        for name in names:
+            node = self.node(self.tree.lookup(node, name))
+        return node
+
+    def open(self, *names: bytes, flags: int = os.O_RDONLY) -> File:
+        return self.file(self.tree.open(self.lookup(*names), flags))
+
+    def create(self, name: bytes, flags: int = os.O_RDWR, mode: int = 0o644) -> tuple[Node, File]:
+        node, file = self.tree.create(self.tree.root, name, flags, mode, NOBODY)
+        return self.node(node), self.file(file)
+
+    def release(self) -> None:
+        for file in self._files:
+            file.close()
+        for node in self._nodes:
+            node.release()
+
+
+@pytest.fixture(params=TREES)
+def held(request: pytest.FixtureRequest, export: Path) -> Iterator[Holder]:
+    slots = Slots("descriptors", 200)
+    tree = TREES[request.param](LocalTree(str(export), slots))
+    held = Holder(tree)
+    yield held
+    held.release()
+    assert slots.used == 1
+    tree.close()
+    assert slots.used == 0
+
+
+def read(file: File, count: int, offset: int = 0) -> bytes:
+    data = bytearray(count)
+    return bytes(data[: file.read([memoryview(data)], offset)])
+
+
+def write(file: File, data: bytes, offset: int = 0) -> int:
+    return file.write([memoryview(data)], offset)
+
+
+def test_the_root_is_a_directory_and_its_own_parent(held: Holder) -> None:
+    root = held.tree.root
+    assert (root.kind, root.qid.type) == (stat.S_IFDIR, QTDIR)
+    assert held.node(held.tree.parent(root)) is root
+    qid, status = held.tree.getattr(root)
+    assert qid.path == root.qid.path
+    assert stat.S_ISDIR(status.st_mode)
+
+
+def test_lookup_finds_each_kind_as_itself(held: Holder, export: Path) -> None:
+    (export / "dir/below").mkdir(parents=True)
+    (export / "file").touch()
+    (export / "link").symlink_to("dir")
+    for names, kind, qid_type in [
+        ((b"dir",), stat.S_IFDIR, QTDIR),
+        ((b"dir", b"below"), stat.S_IFDIR, QTDIR),
+        ((b"file",), stat.S_IFREG, QTFILE),
+        ((b"link",), stat.S_IFLNK, QTSYMLINK),
+    ]:
+        node = held.lookup(*names)
+        assert (node.kind, node.qid.type) == (kind, qid_type)
+    with refused(errno.ENOENT):
+        held.lookup(b"missing")
+    for names in [(b"file", b"x"), (b"link", b"below")]:
+        with refused(errno.ENOTDIR):
+            held.lookup(*names)
+
+
+def test_the_same_file_has_the_same_path_and_no_other_has(held: Holder, export: Path) -> None:
+    for name in ("a", "b"):
+        (export / name).touch()
+    os.link(export / "a", export / "c")
+    paths = {name: held.lookup(name).qid.path for name in (b"a", b"b", b"c")}
+    assert paths[b"a"] == paths[b"c"] != paths[b"b"]
+    held.tree.rename(held.tree.root, b"a", held.tree.root, b"d")
+    assert held.lookup(b"d").qid.path == paths[b"c"]
+
+
+def test_parent_goes_up_step_by_step(held: Holder, export: Path) -> None:
+    (export / "one/two").mkdir(parents=True)
+    deep = held.lookup(b"one", b"two")
+    middle = held.node(held.tree.parent(deep))
+    assert middle.qid.path == held.lookup(b"one").qid.path
+    assert held.node(held.tree.parent(middle)).qid.path == held.tree.root.qid.path
+
+
+def test_a_shared_node_lives_until_its_last_holder_lets_go(held: Holder, export: Path) -> None:
+    (export / "file").write_bytes(b"data")
+    node = held.tree.lookup(held.tree.root, b"file")
+    assert node.hold() is node
+    node.release()
+    assert held.tree.getattr(node)[1].st_size == 4
+    node.release()
+
+
+def test_open_reads_and_writes_as_asked(held: Holder, export: Path) -> None:
+    (export / "file").write_bytes(b"0123456789")
+    file = held.open(b"file")
+    assert (file.writable, read(file, 4, 3)) == (False, b"3456")
+    with refused(errno.EBADF):
+        write(file, b"x")
+    file = held.open(b"file", flags=os.O_WRONLY | os.O_TRUNC)
+    assert (file.writable, write(file, b"abc", 1)) == (True, 3)
+    with refused(errno.EBADF):
+        read(file, 1)
+    assert (export / "file").read_bytes() == b"\0abc"
+    with refused(errno.ENOTDIR):
+        held.open(b"file").entries(0)
+
+
+def test_open_refuses_what_is_neither_file_nor_directory(held: Holder, export: Path) -> None:
+    os.mkfifo(export / "fifo")
+    (export / "link").symlink_to("fifo")
+    for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+        for name, code in [(b"fifo", errno.ENXIO), (b"link", errno.ELOOP)]:
+            with refused(code):
+                held.open(name, flags=flags)
+    with refused(errno.EISDIR):
+        held.file(held.tree.open(held.tree.root, os.O_RDWR))
+
+
+def test_create_gives_the_file_and_its_node(held: Holder, export: Path) -> None:
+    node, file = held.create(b"new", mode=0o640)
+    assert write(file, b"data") == 4
+    qid, status = held.tree.getattr(node)
+    assert qid.path == held.lookup(b"new").qid.path
+    assert (status.st_size, stat.S_IMODE(status.st_mode)) == (4, 0o640)
+    assert (export / "new").read_bytes() == b"data"
+    with refused(errno.EEXIST):
+        held.create(b"new", os.O_RDWR | os.O_EXCL)
+    assert read(held.create(b"new")[1], 9) == b"data"
+
+
+def test_mkdir_unlink_rename(held: Holder, export: Path) -> None:
+    tree, root = held.tree, held.tree.root
+    qid = tree.mkdir(root, b"dir", 0o750, Owner(os.geteuid(), os.getegid()))
+    assert qid.path == held.lookup(b"dir").qid.path
+    assert stat.S_IMODE((export / "dir").stat().st_mode) == 0o750
+    held.create(b"file")
+    tree.rename(root, b"file", held.lookup(b"dir"), b"moved")
+    with refused(errno.ENOTEMPTY):
+        tree.unlink(root, b"dir", directory=True)
+    with refused(errno.EISDIR):
+        tree.unlink(root, b"dir", directory=False)
+    with refused(errno.ENOTDIR):
+        tree.unlink(held.lookup(b"dir"), b"moved", directory=True)
+    tree.unlink(held.lookup(b"dir"), b"moved", directory=False)
+    tree.unlink(root, b"dir", directory=True)
+    assert list(export.iterdir()) == []
+
+
+def test_setattr_changes_what_is_asked_and_nothing_else(held: Holder, export: Path) -> None:
+    (export / "file").write_bytes(b"0123456789")
+    node = held.lookup(b"file")
+    for changes, expected in [
+        (Changes(size=3), {"st_size": 3}),
+        (Changes(mode=0o4711), {"st_mode": stat.S_IFREG | 0o4711}),
+        (Changes(atime=Timespec(5, 6)), {"st_atime_ns": 5 * 10**9 + 6}),
+        (Changes(mtime=Timespec(-7, 8)), {"st_mtime_ns": -7 * 10**9 + 8}),
+        (Changes(owner=Owner(os.geteuid(), os.getegid())), {}),
+        (Changes(), {}),
+    ]:
+        before = held.tree.getattr(node)[1]
+        held.tree.setattr(node, None, changes)
+        after = held.tree.getattr(node)[1]
+        for name in ("st_size", "st_mode", "st_uid", "st_gid", "st_atime_ns", "st_mtime_ns"):
+            if name in expected:
+                assert getattr(after, name) == expected[name]
+            elif (name, changes.size) != ("st_mtime_ns", 3) and changes.owner == NOBODY:
+                assert getattr(after, name) == getattr(before, name)
+    held.tree.setattr(node, None, Changes(mtime=NOW))
+    assert held.tree.getattr(node)[1].st_mtime_ns > 10**18
+
+
+def test_setattr_resizes_through_a_writable_file(held: Holder) -> None:
+    node, file = held.create(b"file", mode=0)
+    write(file, b"0123456789")
+    held.tree.setattr(node, file, Changes(size=5))
+    assert held.tree.getattr(node)[1].st_size == 5
+
+
+def test_entries_resume_at_every_cookie(held: Holder, export: Path) -> None:
+    # Names this long make the kernel's own buffer end within the directory, several times.
+    count = 3 * READ_AHEAD // 200
+    for number in range(count):
+        (export / f"{number:0200}").touch()
+    file = held.file(held.tree.open(held.tree.root, os.O_RDONLY))
+    everything = list(file.entries(0))
+    assert len({entry.name for entry in everything}) == count + 2
+    for place in range(0, len(everything), 7):
+        rest = file.entries(everything[place].cookie)
+        assert list(rest) == everything[place + 1 :]
+
+
+def test_an_entry_not_accepted_comes_again(held: Holder, export: Path) -> None:
+    for number in range(20):
+        (export / f"{number}").touch()
+    file = held.file(held.tree.open(held.tree.root, os.O_RDONLY))
+    everything = list(file.entries(0))
+    seen: list[Entry] = []
+    cookie = 0
+    while len(seen) < len(everything):
+        entries = iter(file.entries(cookie))
+        seen.append(next(entries))
+        next(entries, None)  # accepts the one before, and is itself left
+        cookie = seen[-1].cookie
+    assert seen == everything
+
+
+def test_a_pin_syncs_when_the_file_is_closed(held: Holder) -> None:
+    node, file = held.tree.create(held.tree.root, b"file", os.O_RDWR, 0o600, NOBODY)
+    write(file, b"data")
+    pin = file.pin()
+    file.close()
+    node.release()
+    pin.sync(data_only=True)
+    pin.sync(data_only=False)
+    pin.close()
+
+
+def test_statfs_adds_up(held: Holder) -> None:
+    space = held.tree.statfs(held.tree.root)
+    assert 0 < space.bavail <= space.bfree <= space.blocks
+    assert space.bsize >= 512
+    assert space.namelen >= 255

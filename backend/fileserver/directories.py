@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backend.fileserver.names import check_name
 from backend.fileserver.opening import PERMISSIONS, new_owner
 from protocol.ninep.directory import ENTRY_SIZE, encode_entry
-from protocol.ninep.messages import Qid, Rmkdir
+from protocol.ninep.messages import Rmkdir
 
 if TYPE_CHECKING:
     from backend.fileserver.session import Session
@@ -24,15 +24,13 @@ def readdir(session: Session, request: Treaddir, room: int) -> bytes:
     parts: list[bytes] = []
     left = room
     try:
-        for kind, path, cookie, entry_type, name in session.fids[request.fid].file.entries(
-            request.offset
-        ):
-            left -= ENTRY_SIZE + len(name)
+        for entry in session.fids[request.fid].file.entries(request.offset):
+            left -= ENTRY_SIZE + len(entry.name)
             if left < 0:
                 if not parts:
                     raise OSError(errno.EINVAL, f"{room} bytes are too few for an entry")
                 break
-            parts.append(encode_entry(Qid(kind, 0, path), cookie, entry_type, name))
+            parts.append(encode_entry(*entry))
     except OSError:
         # What was read is good, and the client will come for the rest.
         if not parts:

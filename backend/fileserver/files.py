@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from backend.fileserver.limits import Slots
-    from protocol.ninep.messages import Qid
+    from protocol.ninep.messages import Dirent, Qid
 
 NO_CHANGE: Final = -1
 """A uid or gid that chown(2) leaves as it is."""
@@ -88,19 +88,6 @@ class Space(NamedTuple):
     namelen: int
 
 
-class Entry(NamedTuple):
-    """An entry of a directory."""
-
-    qid_type: int
-    path: int
-    """The qid's path, as far as the directory knows: that of what lies under a mount point."""
-    cookie: int
-    """Where reading goes on after this entry."""
-    type: int
-    """``DT_REG``, ``DT_DIR``, ... of readdir(3); 0 where the file system does not say."""
-    name: bytes
-
-
 class Pin(Protocol):
     """An open file held on its own, so that another thread may sync it while the fid is clunked."""
 
@@ -127,11 +114,14 @@ class File(Protocol):
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
         """Write ``buffers`` at ``offset``; less than all only when an error came after progress."""
 
-    def entries(self, cookie: int) -> Iterable[Entry]:
-        """The entries after ``cookie`` (0: from the start).
+    def entries(self, cookie: int) -> Iterable[Dirent]:
+        """The entries after ``cookie`` (0: from the start); each entry's ``offset`` is one.
 
         Asking for the next one accepts the one before; what was not accepted comes again when
         ``entries`` is called with the cookie of the last that was.  A policy may filter.
+
+        An entry's qid has no version, and its path is what the directory knows: of a mount point,
+        the file that lies hidden below it.
         """
 
     def pin(self) -> Pin:
@@ -155,7 +145,7 @@ class _Unopened:
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
         _not_open()
 
-    def entries(self, cookie: int) -> Iterable[Entry]:  # noqa: ARG002 -- File's
+    def entries(self, cookie: int) -> Iterable[Dirent]:  # noqa: ARG002 -- File's
         _not_open()
 
     def pin(self) -> Pin:

@@ -6,11 +6,11 @@ import errno
 import os
 import stat
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from backend.fileserver.files import Entry
 from backend.fileserver.syscalls import getdents64
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
+from protocol.ninep.messages import Dirent, Qid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,8 @@ READ_AHEAD: Final = 32 * 1024
 # struct linux_dirent64: ino, cookie of the next entry, length of this record, type; then the name.
 _DIRENT: Final = Struct("=QqHB")
 _NAME_AT: Final = _DIRENT.size
+# Makes a NamedTuple of a tuple that has its length; a directory may have 100,000 entries.
+_new: Any = tuple.__new__
 # DT_DIR and DT_LNK are the kind bits of the mode, moved down (readdir(3)).
 _QID_TYPES: Final = {stat.S_IFDIR >> 12: QTDIR, stat.S_IFLNK >> 12: QTSYMLINK}
 
@@ -101,7 +103,7 @@ class LocalFile(_Opened):
             done = _go_on(os.pwritev, self._fd, buffers, offset, done)
         return done
 
-    def entries(self, cookie: int) -> Iterator[Entry]:
+    def entries(self, cookie: int) -> Iterator[Dirent]:
         raise OSError(errno.ENOTDIR, f"no directory, so no entries after {cookie}")
 
 
@@ -133,7 +135,7 @@ class LocalDirectory(_Opened):
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
         raise OSError(errno.EBADF, "a directory is never open for writing")
 
-    def entries(self, cookie: int) -> Iterator[Entry]:
+    def entries(self, cookie: int) -> Iterator[Dirent]:
         if cookie > MAX_OFFSET:
             raise OSError(errno.EINVAL, f"{cookie} is no position in a directory")
         # Position 0 always starts afresh, as rewinddir(3) does: entries made since then appear.
@@ -144,7 +146,7 @@ class LocalDirectory(_Opened):
             self._cookie = cookie
         return self._parse()
 
-    def _parse(self) -> Iterator[Entry]:
+    def _parse(self) -> Iterator[Dirent]:
         while True:
             if self._raw_at >= len(self._raw):
                 self._raw = getdents64(self._fd, READ_AHEAD)
@@ -159,7 +161,8 @@ class LocalDirectory(_Opened):
                 path = self._above
             else:
                 path = self._qids.path(self._dev, ino)
-            yield Entry(_QID_TYPES.get(kind, QTFILE), path, cookie, kind, name)
+            qid = _new(Qid, (_QID_TYPES.get(kind, QTFILE), 0, path))
+            yield _new(Dirent, (qid, cookie, kind, name))
             self._raw_at = at + length
             self._cookie = cookie
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from backend.fileserver.files import Entry, File, Node
+    from backend.fileserver.files import File, Node
     from backend.fileserver.tree import Tree
+    from protocol.ninep.messages import Dirent
 
 TREES: dict[str, Callable[[LocalTree], Tree]] = {
     "local": lambda local: local,
@@ -240,7 +241,7 @@ def test_entries_resume_at_every_cookie(held: Holder, export: Path) -> None:
     everything = list(file.entries(0))
     assert len({entry.name for entry in everything}) == count + 2
     for place in range(0, len(everything), 7):
-        rest = file.entries(everything[place].cookie)
+        rest = file.entries(everything[place].offset)
         assert list(rest) == everything[place + 1 :]
 
 
@@ -249,13 +250,13 @@ def test_an_entry_not_accepted_comes_again(held: Holder, export: Path) -> None:
         (export / f"{number}").touch()
     file = held.file(held.tree.open(held.tree.root, os.O_RDONLY))
     everything = list(file.entries(0))
-    seen: list[Entry] = []
+    seen: list[Dirent] = []
     cookie = 0
     while len(seen) < len(everything):
         entries = iter(file.entries(cookie))
         seen.append(next(entries))
         next(entries, None)  # accepts the one before, and is itself left
-        cookie = seen[-1].cookie
+        cookie = seen[-1].offset
     assert seen == everything
 
 

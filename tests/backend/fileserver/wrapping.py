@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from backend.fileserver.files import Changes, Entry, File, Node, Owner, Pin, Space
+    from backend.fileserver.files import Changes, File, Node, Owner, Pin, Space
     from backend.fileserver.qids import Status
     from backend.fileserver.tree import Tree
-    from protocol.ninep.messages import Qid
+    from protocol.ninep.messages import Dirent, Qid
 
 
 class WrappedFile:
@@ -30,7 +30,7 @@ class WrappedFile:
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
         return self.inner.write(buffers, offset)
 
-    def entries(self, cookie: int) -> Iterable[Entry]:
+    def entries(self, cookie: int) -> Iterable[Dirent]:
         return (entry for entry in self.inner.entries(cookie) if self.shows(entry.name))
 
     def shows(self, name: bytes) -> bool:

@@ -1,0 +1,378 @@
+"""The whole of ``protocol.xenpv.ports.Store``: Dom0's view and, in this process too, a guest's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.platform import open_platform
+from protocol.xenpv.ids import DOM0
+from protocol.xenpv.ports import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager, ExitStack
+
+    from backend.platform.embedded.hypervisor import EmbeddedHypervisor
+    from protocol.xenpv.ids import Domid
+    from protocol.xenpv.ports import Events, Store, StoreView
+    from tests.contract.conftest import Bed
+
+    OpenStore = Callable[[Domid], Store]
+
+
+@pytest.fixture
+def open_store(embedded: EmbeddedHypervisor, stack: ExitStack) -> OpenStore:
+    """A domain's store; real Xen will need an agent in the guest for any but Dom0's."""
+
+    def make(domid: Domid) -> Store:
+        platform = open_platform(f"embedded:{embedded.rundir}", domid=domid)
+        stack.callback(platform.close)
+        store = platform.store()
+        stack.callback(store.close)
+        return store
+
+    return make
+
+
+@pytest.fixture
+def store(bed: Bed, open_store: OpenStore) -> Store:
+    return open_store(DOM0)
+
+
+@pytest.fixture
+def guest(bed: Bed, open_store: OpenStore) -> Store:
+    return open_store(bed.guest)
+
+
+@pytest.fixture
+def home(bed: Bed) -> str:
+    return f"/local/domain/{bed.guest}"
+
+
+@pytest.fixture
+def data(home: str) -> str:
+    """A node that belongs to the guest, removed with it."""
+    return f"{home}/data"
+
+
+def fails(code: int) -> AbstractContextManager[object]:
+    return pytest.raises(OSError, match=re.escape(f"[Errno {code}]"))
+
+
+def readable(store: Store, seconds: float = 0) -> bool:
+    poll = select.poll()
+    poll.register(store.fileno(), select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def next_events(store: Store, count: int) -> Events:
+    """``count`` events, waited for on the descriptor."""
+    seen: Events = []
+    while len(seen) < count:
+        assert readable(store, 10), f"only {seen}"
+        seen += store.events()
+    return seen
+
+
+def test_a_write_creates_parents_and_list_shows_them(store: Store, data: str) -> None:
+    store.write(f"{data}/a/b", b"1")
+    store.write(f"{data}/a/c", b"2")
+    assert store.list(f"{data}/a") == ["b", "c"]
+    assert store.list(f"{data}/a/b") == []
+    assert store.read(f"{data}/a") == b""
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\0", b"x\0", b"\0x", b"a\0b\0\0", bytes(range(256)), b"\xff"]
+)
+def test_a_value_comes_back_byte_for_byte(store: Store, data: str, value: bytes) -> None:
+    store.write(data, value)
+    assert store.read(data) == value
+
+
+def test_mkdir_leaves_what_is_there(store: Store, data: str) -> None:
+    store.write(f"{data}/a", b"kept")
+    store.mkdir(f"{data}/a")
+    store.mkdir(f"{data}/new/deep")
+    assert store.read(f"{data}/a") == b"kept"
+    assert store.read(f"{data}/new/deep") == b""
+
+
+def test_rm_takes_all_below_and_forgives_absence(store: Store, data: str) -> None:
+    store.write(f"{data}/a/b/c", b"")
+    store.rm(f"{data}/a")
+    store.rm(f"{data}/a")
+    assert store.list(data) == []
+    with fails(errno.ENOENT):
+        store.rm(f"{data}/a/b")
+
+
+def test_a_list_longer_than_a_packet(store: Store, data: str) -> None:
+    names = [f"child-with-a-long-name-{number}" for number in range(600)]
+    for name in names:
+        store.write(f"{data}/{name}", b"")
+    assert store.list(data) == names
+    assert store.transact(lambda view: view.list(data)) == names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "//", "/a/", "/a//b", "a/", "/a b", "/a.b", "/ä", "/a\n", "/a\0", "/a\0b", "@"),
+        *("@releaseDomain", "/" + "a" * 3072, "a" * 2049),
+    ],
+)
+def test_a_path_that_cannot_be(store: Store, path: str) -> None:
+    for call in (store.read, store.list, store.mkdir, store.rm):
+        with fails(errno.EINVAL):
+            call(path)
+    with fails(errno.EINVAL):
+        store.write(path, b"")
+
+
+def test_errors_name_the_path(store: Store, data: str) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        store.read(f"{data}/nothing")
+    assert caught.value.filename == f"{data}/nothing"
+    assert caught.value.strerror == os.strerror(errno.ENOENT)
+
+
+def test_a_value_too_long_for_a_packet(store: Store, data: str) -> None:
+    room = 4096 - len(data) - 1
+    store.write(data, bytes(room))
+    with fails(errno.E2BIG):
+        store.write(data, bytes(room + 1))
+    assert store.read(data) == bytes(room)
+
+
+def test_permissions(bed: Bed, store: Store, guest: Store, data: str) -> None:
+    path = f"{data}/p"
+    store.write(path, b"1")
+    store.set_permissions(path, ["n0", f"r{bed.guest}", f"b{bed.other}"])
+    assert store.get_permissions(path) == ["n0", f"r{bed.guest}", f"b{bed.other}"]
+    assert guest.read(path) == b"1"
+    with pytest.raises(PermissionError):
+        guest.write(path, b"2")
+    with pytest.raises(PermissionError):
+        guest.set_permissions(path, [f"n{bed.guest}"])
+    store.set_permissions(path, ["n0"])
+    with pytest.raises(PermissionError):
+        guest.read(path)
+
+
+@pytest.mark.parametrize("entry", ["", "x5", "n", "5", "n5\n", "n5\0", "n-1", "n65536", "nn5"])
+def test_permissions_that_cannot_be(store: Store, data: str, entry: str) -> None:
+    with fails(errno.EINVAL):
+        store.set_permissions(data, [entry])
+    with fails(errno.EINVAL):
+        store.set_permissions(data, [])
+
+
+def test_a_guests_paths_are_relative_to_its_home(store: Store, guest: Store, data: str) -> None:
+    guest.write("data/x", b"1")
+    assert store.read(f"{data}/x") == b"1"
+    guest.watch("data", "relative")
+    assert next_events(guest, 1) == [("data", "relative")]
+    store.write(f"{data}/x", b"2")
+    assert next_events(guest, 1) == [("data/x", "relative")]
+
+
+def test_a_guest_meets_its_limits(guest: Store) -> None:
+    with fails(errno.ENOSPC):
+        guest.write("data/x", bytes(2048))
+    for number in range(128):
+        guest.watch("data", f"{number}")
+    with fails(errno.ENOSPC):
+        guest.watch("data", "one more")
+    guest.unwatch("data", "0")
+    guest.watch("data", "another")
+
+
+def test_a_watch_reports_at_once_and_then_each_change(store: Store, data: str) -> None:
+    assert not readable(store)
+    assert store.events() == []
+    store.watch(data, "t")
+    assert next_events(store, 1) == [(data, "t")]
+    assert not readable(store)
+    store.write(f"{data}/a", b"")
+    assert next_events(store, 1) == [(f"{data}/a", "t")]
+    store.set_permissions(f"{data}/a", ["r0"])
+    assert next_events(store, 1) == [(f"{data}/a", "t")]
+    store.rm(f"{data}/a")
+    assert next_events(store, 1) == [(f"{data}/a", "t")]
+
+
+def test_equal_events_that_wait_are_one(store: Store, guest: Store, data: str) -> None:
+    store.watch(data, "t")
+    for _ in range(50):
+        guest.write("data/x", b"")
+        guest.write("data/y", b"")
+    # The answer comes after the events.
+    store.read(data)
+    assert next_events(store, 3) == [(data, "t"), (f"{data}/x", "t"), (f"{data}/y", "t")]
+
+
+def test_a_removed_parent_is_reported_as_the_watched_path(store: Store, data: str) -> None:
+    store.write(f"{data}/a/b", b"")
+    store.watch(f"{data}/a/b", "t")
+    next_events(store, 1)
+    store.rm(f"{data}/a")
+    assert next_events(store, 1) == [(f"{data}/a/b", "t")]
+
+
+def test_unwatch(store: Store, data: str) -> None:
+    store.watch(data, "t")
+    store.watch(data, "u")
+    next_events(store, 2)
+    store.unwatch(data, "t")
+    store.write(data, b"")
+    assert next_events(store, 1) == [(data, "u")]
+    with fails(errno.ENOENT):
+        store.unwatch(data, "t")
+
+
+def test_the_same_watch_twice(store: Store, data: str) -> None:
+    store.watch(data, "t")
+    with fails(errno.EEXIST):
+        store.watch(data, "t")
+    next_events(store, 1)
+    store.write(data, b"")
+    assert next_events(store, 1) == [(data, "t")]
+
+
+def test_watches_that_cannot_be(store: Store) -> None:
+    for path, token, code in (
+        ("/a b", "t", errno.EINVAL),
+        ("/a", "t\0u", errno.EINVAL),
+        ("/a", "t" * 4094, errno.E2BIG),
+    ):
+        with fails(code):
+            store.watch(path, token)
+    assert store.events() == []
+
+
+def test_a_token_is_any_text(store: Store, data: str) -> None:
+    for token in ("", "ä/ö", "a b"):
+        store.watch(data, token)
+        assert next_events(store, 1) == [(data, token)]
+
+
+def test_a_transaction_is_seen_whole_or_not_at_all(
+    store: Store, open_store: OpenStore, data: str
+) -> None:
+    other = open_store(DOM0)
+    other.watch(data, "t")
+    next_events(other, 1)
+
+    def body(view: StoreView) -> str:
+        view.write(f"{data}/a", b"1")
+        view.mkdir(f"{data}/b")
+        view.set_permissions(f"{data}/b", ["r0"])
+        view.rm(f"{data}/b")
+        assert view.list(data) == ["a"]
+        assert view.read(f"{data}/a") == b"1"
+        assert view.get_permissions(f"{data}/a")
+        with fails(errno.ENOENT):
+            other.read(f"{data}/a")
+        assert other.events() == []
+        return "result"
+
+    assert store.transact(body) == "result"
+    assert other.list(data) == ["a"]
+    assert (f"{data}/a", "t") in next_events(other, 1)
+
+
+def test_what_the_body_raises_ends_the_transaction(store: Store, data: str) -> None:
+    def body(view: StoreView) -> None:
+        view.write(f"{data}/a", b"1")
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        store.transact(body)
+    assert store.list(data) == []
+
+
+def test_a_conflict_runs_the_body_again(store: Store, open_store: OpenStore, data: str) -> None:
+    other = open_store(DOM0)
+    runs = 0
+
+    def body(view: StoreView) -> bytes:
+        nonlocal runs
+        runs += 1
+        value = view.read(data) + b"+"
+        if runs < 3:
+            other.write(data, b"%d" % runs)
+        view.write(data, value)
+        return value
+
+    assert store.transact(body) == store.read(data) == b"2+"
+    assert runs == 3
+
+
+def test_endless_conflict_is_eagain_in_the_end(
+    store: Store, open_store: OpenStore, data: str
+) -> None:
+    other = open_store(DOM0)
+    runs = 0
+
+    def body(view: StoreView) -> None:
+        nonlocal runs
+        runs += 1
+        view.read(data)
+        other.write(data, b"%d" % runs)
+
+    with fails(errno.EAGAIN):
+        store.transact(body)
+    assert 2 <= runs <= 100
+
+
+def test_a_view_is_of_no_use_after_its_transaction(store: Store, data: str) -> None:
+    kept: list[StoreView] = []
+    store.transact(kept.append)
+    with fails(errno.EINVAL):
+        kept[0].write(data, b"outside")
+    assert store.read(data) == b""
+
+
+def test_counting_in_many_threads_loses_nothing(store: Store, data: str) -> None:
+    store.write(data, b"0")
+    failed: list[BaseException] = []
+
+    def count(view: StoreView) -> None:
+        view.write(data, b"%d" % (int(view.read(data)) + 1))
+
+    def work() -> None:
+        try:
+            for _ in range(10):
+                store.transact(count)
+        except BaseException as error:  # noqa: BLE001 -- shown by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert store.read(data) == b"40"
+
+
+def test_nothing_works_after_close(store: Store) -> None:
+    store.watch("/", "t")
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.read("/")
+    with pytest.raises(StoreUnavailable):
+        store.watch("/", "u")
+    with pytest.raises(StoreUnavailable):
+        store.transact(lambda view: view.read("/"))
+    assert store.events() == []
+    assert store.fileno() == -1

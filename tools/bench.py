@@ -19,7 +19,7 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -127,7 +127,7 @@ class Bench:
     def _through_the_proxy(self, case: Case, size: int, count: int) -> float:
         submit = self._submitter(case.operation, size)
         client = self._file.client
-        flight: deque[Pending[object]] = deque()
+        flight: deque[Pending[Any]] = deque()
         start = time.perf_counter()
         for number in range(count):
             if len(flight) == case.in_flight:
@@ -137,7 +137,7 @@ class Bench:
             client.wait(flight.popleft())
         return time.perf_counter() - start
 
-    def _submitter(self, operation: str, size: int) -> Callable[[int], Pending[object]]:
+    def _submitter(self, operation: str, size: int) -> Callable[[int], Pending[Any]]:
         file, client = self._file, self._file.client
         if operation == "getattr":
             fid = file.fid

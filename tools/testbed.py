@@ -89,7 +89,7 @@ class Testbed:
     def _command(self, name: str) -> list[str]:
         return [str(BIN / "xen-fileproxy"), name, "--config", str(self.config)]
 
-    def guest(self, domid: int, path: Path, *, tag: str = "share", devid: int = 0) -> None:
+    def guest(self, domid: int, path: Path | str, *, tag: str = "share", devid: int = 0) -> None:
         """Give domain ``domid``, created if need be, a device that shows ``path``."""
         if domid not in self.hypervisor.domains():
             self.hypervisor.create_domain(domid)

@@ -213,9 +213,11 @@ class Connection:
         """A new session: what the old one left in flight is answered no more, version(5)."""
         self._offload.forget()
         self._flushes.clear()
+        self._allowed = _BEFORE_VERSION
         reply = self._call(lane, request)
         dialect = self.session.dialect
-        self._allowed = _BEFORE_VERSION if dialect is None else dialect.requests
+        if dialect is not None:
+            self._allowed = dialect.requests
         assert reply is not None  # noqa: S101 -- Tversion is never deferred
         return reply
 

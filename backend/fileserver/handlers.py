@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
     {
         m.Tversion: session.version,
+        m.Tauth: session.auth,
         m.Tattach: session.attach,
         m.Twalk: naming.walk,
         m.Tclunk: naming.clunk,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from backend.fileserver.fids import FidState, FidTable
 from backend.fileserver.files import NO_CHANGE
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backend.fileserver.files import Node
     from backend.fileserver.limits import Limits
     from backend.fileserver.tree import Tree
-    from protocol.ninep.messages import Tattach, Tversion
+    from protocol.ninep.messages import Tattach, Tauth, Tversion
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,15 @@ def version(session: Session, request: Tversion) -> Rversion:
     return Rversion(
         request.tag, msize, VERSION_UNKNOWN if session.dialect is None else request.version
     )
+
+
+def auth(session: Session, request: Tauth) -> NoReturn:  # noqa: ARG001 -- a handler's signature
+    """Refuse: nobody has to prove anything, the device itself says whose it is.
+
+    Raises ``OSError`` ENOENT, which diod's clients take to mean
+    that authentication is not required; attach(5) leaves the text of that error open.
+    """
+    raise OSError(errno.ENOENT, "no authentication is required")
 
 
 def attach(session: Session, request: Tattach) -> Rattach:

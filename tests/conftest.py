@@ -1,0 +1,58 @@
+"""What tests of all folders share: a running Dom0, and a look at what a test left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.testbed import Testbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def descriptors() -> dict[int, str]:
+    """What this process has open, but for the listing itself."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def children() -> set[int]:
+    """The processes of which this one, by any of its threads, is the parent."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        found.update(map(int, (task / "children").read_text(encoding="ascii").split()))
+    return found
+
+
+@pytest.fixture
+def leak_free() -> Iterator[None]:
+    """Descriptors and child processes are afterwards what they were before."""
+    before, offspring = descriptors(), children()
+    yield
+    left = {fd: what for fd, what in descriptors().items() if fd not in before}
+    assert not left
+    assert children() <= offspring
+
+
+@pytest.fixture
+def bed(leak_free: None) -> Iterator[Testbed]:
+    """A hypervisor and a supervisor; closing it fails on any grant, port or process left over."""
+    with Testbed() as running:
+        yield running
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """An empty folder of Dom0."""
+    path = tmp_path / "export"
+    path.mkdir()
+    return path

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
 
@@ -59,7 +59,7 @@ class Reactor:
         heapq.heappush(self._deadlines, (self.now() + seconds, next(self._order), deadline))
         return deadline
 
-    def on_signals(self, numbers: list[signal.Signals], handler: Callable[[], None]) -> None:
+    def on_signals(self, numbers: Sequence[signal.Signals], handler: Callable[[], None]) -> None:
         """Call ``handler`` from the loop, not from the signal, when one of ``numbers`` comes."""
         stack = self._signals = contextlib.ExitStack()
         reader, writer = socket.socketpair()

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backend.platform import open_platform
 from backend.supervisor.checks import ExportChecks
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backend.config import Config
+
+_LEAVE: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,10 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
         with _needed(config.status_socket):
             status = StatusServer(config.status_socket, supervisor, reactor, about)
         stack.callback(status.close)
-        reactor.on_signals([signal.SIGTERM, signal.SIGINT], lambda: _leave(supervisor, reactor))
+        for number in _LEAVE:
+            # What the reactor gives back at the end: a late signal must not spoil an orderly exit.
+            signal.signal(number, signal.SIG_IGN)
+        reactor.on_signals(_LEAVE, lambda: _leave(supervisor, reactor))
         log.info("serving %s on platform %s", services.root, config.platform)
         reactor.run()
         log.info("stopped")

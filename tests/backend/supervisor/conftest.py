@@ -45,6 +45,8 @@ def export(place: Path) -> Path:
 def supervisor(hypervisor: EmbeddedHypervisor, platform: str, place: Path) -> Iterator[Supervisor]:
     with Supervisor(platform, place / "run") as supervisor:
         yield supervisor
+        for domid in filter(None, hypervisor.domains()):
+            hypervisor.destroy_domain(domid)
         assert supervisor.stop() == 0
         assert not [line for line in supervisor.lines if "Traceback" in line], supervisor.lines
         wait_until(lambda: not hypervisor.leaks(), "leaks", hypervisor.leaks)

@@ -1,16 +1,14 @@
-"""``serve``: the file server on a plain socket, read by diod's clients and by our own."""
+"""``serve``: clients of a plain socket that come, go, stall and talk nonsense.
+
+What they read is shown in ``tests/end_to_end/test_serve.py``, with diod's clients.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import random
 import select
-import shutil
 import signal
 import socket
 import struct
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,55 +57,18 @@ def version(connection: socket.socket) -> bytes:
     text = b"9P2000.L"
     body = struct.pack("<IH", 8192, len(text)) + text
     connection.sendall(HEADER.pack(HEADER.size + len(body), 100, 0xFFFF) + body)
-    reply = connection.recv(HEADER.size, socket.MSG_WAITALL)
-    return reply + connection.recv(HEADER.unpack(reply)[0] - HEADER.size, socket.MSG_WAITALL)
+    reply = exactly(connection, HEADER.size)
+    return reply + exactly(connection, HEADER.unpack(reply)[0] - HEADER.size)
 
 
-def diod(command: str, place: Path, *arguments: str) -> bytes:
-    if shutil.which(command) is None:
-        pytest.skip(f"{command} is not installed (package diod)")
-    return subprocess.run(
-        [command, "-s", str(place / "s"), "-a", "/", *arguments],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    ).stdout
-
-
-def test_diod_lists_and_reads_a_tree_of_a_thousand_files(
-    server: Program, place: Path, export: Path
-) -> None:
-    contents = {}
-    for directory in range(10):
-        (export / f"dir{directory}").mkdir()
-        for number in range(100):
-            name = f"dir{directory}/file{number:03}"
-            contents[name] = f"{name}\n".encode() * (number + 1)
-            (export / name).write_bytes(contents[name])
-    top = diod("diodls", place).decode().split()
-    assert sorted(name for name in top if not name.startswith(".")) == sorted(os.listdir(export))
-    for directory in range(10):
-        names = diod("diodls", place, f"dir{directory}").decode().split()
-        expected = sorted(os.listdir(export / f"dir{directory}"))
-        assert sorted(Path(name).name for name in names if Path(name).name[0] != ".") == expected
-    assert diod("diodcat", place, *contents) == b"".join(contents.values())
-    assert server.process.poll() is None
-
-
-def test_diod_reads_a_hundred_megabytes_byte_for_byte(
-    server: Program, place: Path, export: Path
-) -> None:
-    rng = random.Random(7)
-    digest = hashlib.sha256()
-    with (export / "big").open("wb") as file:
-        for _ in range(100):
-            block = rng.randbytes(1 << 20)
-            digest.update(block)
-            file.write(block)
-    got = diod("diodcat", place, "-m", "65536", "big")
-    assert len(got) == 100 << 20
-    assert hashlib.sha256(got).hexdigest() == digest.hexdigest()
-    assert server.process.poll() is None
+def exactly(connection: socket.socket, length: int) -> bytes:
+    parts = []
+    while length:
+        # MSG_WAITALL would do, but not on a socket that has a timeout.
+        parts.append(part := connection.recv(length))
+        assert part, "hung up"
+        length -= len(part)
+    return b"".join(parts)
 
 
 def test_clients_are_served_side_by_side_and_share_no_fate(server: Program, place: Path) -> None:
@@ -150,10 +111,10 @@ def test_client_that_does_not_read_stalls_itself_and_gets_everything_in_the_end(
         assert version(other)[4] == 101
         client.settimeout(PATIENCE)
         for number in range(sent // len(frame)):
-            reply = client.recv(len(frame), socket.MSG_WAITALL)
+            reply = exactly(client, len(frame))
             assert HEADER.unpack_from(reply) == (len(frame), 101, 0xFFFF), number
         client.sendall(frame[sent % len(frame) :])
-        assert client.recv(len(frame), socket.MSG_WAITALL)[4] == 101
+        assert exactly(client, len(frame))[4] == 101
     assert server.process.poll() is None
 
 

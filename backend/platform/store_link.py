@@ -167,6 +167,11 @@ class Link:
             self._deliver(op, number, tx_id, bytes(self._received[body:start]))
         del self._received[:start]
 
+    def abandon(self, reason: str) -> None:
+        """Make the store's thread end this connection and with it what the daemon keeps for it."""
+        self.broken = self.broken or reason
+        self._wake()
+
     def close(self, reason: str) -> None:
         """Disconnect; whatever is in flight fails."""
         with self._lock:

@@ -194,8 +194,7 @@ class Connector:
         """The answer to a watch of a new connection."""
         if reply.error is not None:
             if self._link is not None:
-                reason = f"a watch could not be set again: {reply.error}"
-                self._link.broken = self._link.broken or reason
+                self._link.abandon(f"a watch could not be set again: {reply.error}")
             return
         with self._lock:
             self._unset -= 1
@@ -242,7 +241,7 @@ class Connector:
             try:
                 self._link.send(op, payload, done=done)
             except StoreUnavailable as error:
-                self._link.broken = self._link.broken or str(error)
+                self._link.abandon(str(error))
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)

@@ -131,10 +131,19 @@ class TransactionView(View):
         self._link = link
         self._ended = False
         with _errors(None):
-            number = self._client.transaction()
+            number = self._start()
             if not 0 < number <= 0xFFFFFFFF:
                 # Number 0 would mean "no transaction" to the daemon.
                 raise OSError(errno.EIO, f"XenStore gave a transaction the number {number}")
+
+    def _start(self) -> int:
+        try:
+            number: int = self._client.transaction()
+        except TimeoutError:
+            # The daemon may open it later, and nobody would know its number to end it.
+            self._link.abandon("the daemon did not answer the start of a transaction")
+            raise
+        return number
 
     def commit(self) -> None:
         """Make the changes visible.  Raises ``OSError`` EAGAIN on a conflict.

@@ -18,6 +18,7 @@ from backend.platform.embedded.xenstore_limits import Limits
 from backend.platform.embedded.xenstore_thread import XenStoreThread
 from backend.platform.embedded.xenstore_wire import Op, Packet
 from protocol.xenpv.ids import DOM0, Domid
+from tests.backend.platform.store_waiting import wait_until
 from tests.backend.platform.xenstore_clients import SocketClient, fails
 
 if TYPE_CHECKING:
@@ -136,8 +137,7 @@ def test_a_guest_has_a_bounded_number_of_connections(make_daemon: MakeDaemon) ->
     for _ in range(5):
         daemon.client().children(b"/")
     first.close()
-    while daemon.connections(5) > 1:
-        pass
+    wait_until(lambda: daemon.connections(5) == 1)
     assert daemon.client(5).request(Op.GET_DOMAIN_PATH, b"5\0")
 
 

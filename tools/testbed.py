@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -139,6 +141,14 @@ class Testbed:
                 return dict(device)
         raise TestbedError(f"no device d{domid}/{devid}")
 
+    def await_status(self, good: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Ask for the status until it is ``good``; asking is what takes the time."""
+        deadline = time.monotonic() + DEADLINE
+        while not good(status := self.status()):
+            if time.monotonic() > deadline:
+                raise TestbedError(f"status stays {status}")
+        return status
+
     def stop_supervisor(self) -> int:
         """Ask it to stop, and wait; its exit status."""
         self.supervisor.terminate()
@@ -162,6 +172,17 @@ class Testbed:
             shutil.rmtree(self.dir)
         if problems:
             raise TestbedError("\n".join([*problems, log]))
+
+    def discard(self) -> None:
+        """Kill whatever still runs and remove the folder, whatever is left over."""
+        for kill, wait in (
+            (self.supervisor.kill, self.supervisor.wait),
+            (self.hypervisor.kill, self.hypervisor.close),
+        ):
+            kill()
+            with suppress(OSError):
+                wait()
+        shutil.rmtree(self.dir)
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -29,47 +31,65 @@ def start(bed: Testbed, domid: int, seed: int) -> subprocess.Popen[str]:
     )
 
 
+class Doomed:
+    """A domain whose guest process is killed, at a random point of its work, again and again."""
+
+    def __init__(self, bed: Testbed, domid: int, folder: Path, dice: random.Random) -> None:
+        self.kills = 0
+        self._bed, self._domid, self._folder, self._dice = bed, domid, folder, dice
+        self._live()
+
+    def _live(self) -> None:
+        seed = 1000 * self._domid + self.kills
+        # It dies once this file is there, which is while it writes this one or the next.
+        self._fatal = self._folder / f"d{seed}-{self._dice.randrange(10)}"
+        self._process = start(self._bed, self._domid, seed)
+
+    def look(self) -> None:
+        """Kill it if its time has come, and let it live again."""
+        if self._fatal.exists():
+            self.end()
+            self.kills += 1
+            self._live()
+
+    def end(self) -> None:
+        """Kill it for good."""
+        self._process.kill()
+        self._process.communicate()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_twenty_frontends_are_undisturbed_while_five_others_are_killed(
     bed: Testbed, tmp_path: Path
 ) -> None:
-    for domid in (*STEADY, *DOOMED):
-        path = tmp_path / str(domid)
-        path.mkdir()
-        bed.guest(domid, path)
-    steady = [start(bed, domid, domid) for domid in STEADY]
+    folders = {domid: tmp_path / str(domid) for domid in (*STEADY, *DOOMED)}
+    for domid, folder in folders.items():
+        folder.mkdir()
+        bed.guest(domid, folder)
     dice = random.Random(1)
-    kills = 0
+    doomed = [Doomed(bed, domid, folders[domid], dice) for domid in DOOMED]
+    steady = [start(bed, domid, domid) for domid in STEADY]
     try:
-        while kills < 10 and any(process.poll() is None for process in steady):
-            # Each death comes at another point of the guest's life: after that many lines read
-            # from it and while it writes, which is where it is for most of its time.
-            domid = dice.choice(DOOMED)
-            doomed = start(bed, domid, 1000 + kills)
-            assert doomed.stdout is not None
-            with doomed:
-                assert doomed.stdout.readline() == "connected\n"
-                steps = dice.randrange(3)
-                wait_for_files(tmp_path / str(domid), f"d{1000 + kills}-{steps}", doomed)
-                doomed.kill()
-            kills += 1
-        results = [process.communicate(timeout=600)[0] for process in steady]
-    finally:
         for process in steady:
-            process.kill()
-            process.communicate()
+            ended = os.pidfd_open(process.pid)
+            try:
+                while not select.select([ended], [], [], 0.05)[0]:
+                    for guest in doomed:
+                        guest.look()
+            finally:
+                os.close(ended)
+        results = [process.communicate()[0] for process in steady]
+    finally:
+        for guest in doomed:
+            guest.end()
+        for process in steady:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
     assert results == ["connected\nok\n"] * len(STEADY)
-    assert kills >= 5
-    devices = bed.status()["devices"]
-    assert len(devices) == len(STEADY) + len(DOOMED)
-    for domid in DOOMED:  # whoever died may come back
-        doomed = start(bed, domid, 5000 + domid)
-        with doomed:
-            assert doomed.communicate(timeout=300)[0] == "connected\nok\n"
-
-
-def wait_for_files(folder: Path, name: str, writer: subprocess.Popen[str]) -> None:
-    """Until the guest has created ``name``; the folder's own change is what wakes us."""
-    while not (folder / name).exists():
-        assert writer.poll() is None
+    assert sum(guest.kills for guest in doomed) >= len(DOOMED)
+    assert len(bed.status()["devices"]) == len(STEADY) + len(DOOMED)
+    for domid in DOOMED:  # whoever was killed may come back
+        with start(bed, domid, 900_000 + domid) as again:
+            assert again.communicate(timeout=300)[0] == "connected\nok\n"

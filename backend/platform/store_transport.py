@@ -1,8 +1,8 @@
 """Connections to XenStore, opened by pyxs's classes with what they lack.
 
-pyxs's unix-socket transport waits without a bound in ``connect``, leaks its socket when that fails,
-and does not close it when the peer has gone first; so it gets another transport.  Its XenBus
-transport (``/dev/xen/xenbus`` in a guest) is used as it is.
+pyxs's unix-socket transport waits without a bound in ``connect`` and leaks its socket when that
+fails, so it gets another transport.  Its XenBus transport (``/dev/xen/xenbus`` in a guest) is used
+as it is.
 """
 
 from __future__ import annotations

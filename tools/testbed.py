@@ -42,9 +42,12 @@ class Testbed:
     __test__ = False
 
     def __init__(self, *arguments: str, folder: str | None = None) -> None:
-        """``arguments`` go to ``xen-fileproxy run``; ``folder`` is where the temporary one goes."""
-        self.dir: Final = Path(tempfile.mkdtemp(prefix="xen-fileproxy-", dir=folder))
-        self.rundir: Final = self.dir / "hypervisor"
+        """``arguments`` go to ``xen-fileproxy run``; ``folder`` is where the temporary one goes.
+
+        Names are short because the path of a unix socket has 107 bytes.
+        """
+        self.dir: Final = Path(tempfile.mkdtemp(prefix="xfp-", dir=folder))
+        self.rundir: Final = self.dir / "hv"
         self.platform: Final = f"embedded:{self.rundir}"
         self.log: Final = self.dir / "supervisor.log"
         self.config: Final = self.dir / "config.toml"

@@ -183,7 +183,8 @@ def main() -> int:
         with Testbed() as bed:
             story(bed)
     except (DemoError, TestbedError, OSError, subprocess.TimeoutExpired) as error:
-        print(f"demo: failed: {error}", file=sys.stderr)
+        reason = getattr(error, "strerror", None) or error
+        print(f"demo: failed: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("demo: interrupted", file=sys.stderr)

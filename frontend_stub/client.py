@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import errno
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from frontend_stub.exchange import MAX_IN_FLIGHT, Exchange
 from frontend_stub.numbers import NumberPool
 from frontend_stub.pending import Pending, R
-from protocol.ninep.codec import decode, encode
 from protocol.ninep.dialects import Dialect
-from protocol.ninep.errors import ProtocolError
 from protocol.ninep.ids import NOTAG, Tag
-from protocol.ninep.messages import Rflush, Rlerror, Rversion, Tflush, Tversion
+from protocol.ninep.messages import Rflush, Rversion, Tflush, Tversion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 
 MIN_MSIZE: Final = 4096
 """Linux refuses to mount with less."""
-
-MAX_IN_FLIGHT: Final = 64
-"""Requests of one client at once: enough to fill any ring, few enough for any server."""
 
 MAX_FIDS: Final = 1024
 """Fids of one client at once: what a process may have open by default, on the server too."""
@@ -61,12 +56,9 @@ class Client:
 
     def __init__(self, transport: Transport, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.timeout = timeout
+        self.flush_timeout = FLUSH_TIMEOUT
         self.fids: Final = NumberPool("fids", MAX_FIDS)
-        self.msize = transport.max_msize
-        self._transport = transport
-        self._tags = NumberPool("tags", MAX_IN_FLIGHT)
-        self._in_flight: dict[int, Pending[Any]] = {}
-        self._broken: OSError | None = None
+        self._exchange = Exchange(transport)
 
     @classmethod
     def connect(
@@ -88,14 +80,14 @@ class Client:
 
     def negotiate(self, msize: int | None = None) -> None:
         """Tversion: start a new session on the connection, in which no fid is known."""
-        best = self._transport.max_msize
+        best = self._exchange.transport.max_msize
         wanted = best if msize is None else min(msize, best)
         if wanted < MIN_MSIZE:
             raise OSError(errno.EINVAL, f"an msize of {wanted}: at least {MIN_MSIZE} is needed")
         version = Dialect.DOTL.value
-        self.msize = wanted
+        self._exchange.msize = wanted
         pending = Pending(NOTAG, Rversion)
-        self._start(Tversion(NOTAG, wanted, version), pending)
+        self._exchange.start(Tversion(NOTAG, wanted, version), pending, self.timeout)
         reply = self.wait(pending)
         if reply.version != version:
             raise OSError(
@@ -110,13 +102,18 @@ class Client:
                 f" {MIN_MSIZE} to {wanted} are possible",
                 self.name,
             )
-        self.msize = reply.msize
-        self._transport.limit_replies(reply.msize)
+        self._exchange.msize = reply.msize
+        self._exchange.transport.limit_replies(reply.msize)
 
     @property
     def name(self) -> str:
         """The server, as error messages name it."""
-        return self._transport.name
+        return self._exchange.transport.name
+
+    @property
+    def msize(self) -> int:
+        """The largest message, in bytes, that the two ends agreed on."""
+        return self._exchange.msize
 
     @property
     def max_io(self) -> int:
@@ -126,7 +123,7 @@ class Client:
     @property
     def in_flight(self) -> int:
         """Requests sent and not yet answered."""
-        return len(self._in_flight)
+        return len(self._exchange)
 
     def submit(
         self,
@@ -149,21 +146,20 @@ class Client:
 
         Takes replies while it waits for a free tag or for room.  Raises ``OSError``.
         """
-        if self._tags.exhausted:
-            self._until(lambda: not self._tags.exhausted, self.timeout, "a free tag")
-        tag = Tag(self._tags.take())
+        exchange = self._exchange
+        tag = exchange.take_tag(self.timeout)
         pending = Pending(tag, expected, payload=payload, sink=sink, room=room, name=name)
         try:
-            self._start(build(tag), pending)
+            exchange.start(build(tag), pending, self.timeout)
         except (OSError, ValueError):
-            self._tags.give_back(tag)
+            exchange.release(tag)
             raise
         except BaseException as error:
             # Sent or not, nobody knows: a reply to it must never be taken for another's.
-            self._break(error)
+            exchange.fail(error)
             raise
         if not more:
-            self.flush()
+            exchange.flush()
         return pending
 
     def call(
@@ -182,7 +178,7 @@ class Client:
         if not pending.done:
             seconds = self.timeout if timeout is None else timeout
             try:
-                in_time = self._run(pending, seconds)
+                in_time = self._exchange.run(pending, seconds)
             except KeyboardInterrupt:
                 self.cancel(pending)
                 raise
@@ -201,14 +197,14 @@ class Client:
 
         A request that was answered before its flush keeps its answer, the others get ECANCELED.
         Raises no ``OSError``, so that it can clean up after one; a server that does not answer a
-        flush within ``FLUSH_TIMEOUT`` seconds ends the client.
+        flush within ``flush_timeout`` seconds ends the client.
         """
         try:
             self._flush_all(pendings)
         except OSError as error:
-            self._break(error)
+            self._exchange.fail(error)
         except BaseException as error:
-            self._break(error)
+            self._exchange.fail(error)
             raise
 
     def _flush_all(self, pendings: Sequence[Pending[Any]]) -> None:
@@ -219,29 +215,27 @@ class Client:
             pending.flushing = True
             # Each tag has its own flush tag, so a flush never waits for a free one.
             flush = Pending(Tag(MAX_IN_FLIGHT + pending.tag % MAX_IN_FLIGHT), Rflush)
-            self._start(Tflush(flush.tag, pending.tag), flush)
+            self._exchange.start(Tflush(flush.tag, pending.tag), flush, self.flush_timeout)
             flushed.append((pending, flush))
         for pending, flush in flushed:
-            if not self._run(flush, FLUSH_TIMEOUT):
+            if not self._exchange.run(flush, self.flush_timeout):
                 raise TimeoutError(errno.ETIMEDOUT, "the server does not answer a flush", self.name)
             if not pending.done:
-                del self._in_flight[pending.tag]
-                pending.settle(None, OSError(errno.ECANCELED, os.strerror(errno.ECANCELED)))
+                cancelled = OSError(errno.ECANCELED, os.strerror(errno.ECANCELED), pending.name)
+                self._exchange.forget(pending.tag, cancelled)
             # Only now may the tag be used again, flush(5).
-            self._release(pending.tag)
+            self._exchange.release(pending.tag)
 
     def flush(self) -> None:
         """Tell the server of what was submitted with ``more``; ``wait`` does it by itself."""
-        try:
-            self._transport.flush()
-        except BaseException as error:
-            self._break(error)
-            raise
+        self._exchange.flush()
 
     def close(self) -> None:
         """Drop the connection; the server forgets the session's fids.  Idempotent."""
-        self._break(ConnectionAbortedError(errno.ECONNABORTED, "the client is closed", self.name))
-        self._transport.close()
+        self._exchange.fail(
+            ConnectionAbortedError(errno.ECONNABORTED, "the client is closed", self.name)
+        )
+        self._exchange.transport.close()
 
     def __enter__(self) -> Self:
         """The client itself."""
@@ -255,143 +249,3 @@ class Client:
     ) -> None:
         """Close."""
         self.close()
-
-    def _start(self, request: Message, pending: Pending[Any]) -> None:
-        """Send a request whose tag is ``pending``'s."""
-        payload = pending.payload
-        length = sum(map(len, payload)) if payload else 0
-        frame = encode(request, length)
-        if len(frame) + length > self.msize:
-            raise OSError(
-                errno.EMSGSIZE,
-                f"a request of {len(frame) + length} bytes; this session's msize is {self.msize}",
-                pending.name,
-            )
-        tag = pending.tag
-        if not self._try_send(tag, frame, payload):
-            self._until(lambda: self._try_send(tag, frame, payload), self.timeout, "room to send")
-        # Nothing can be answered before the next receive, so there is time to register.
-        self._in_flight[tag] = pending
-
-    def _try_send(self, tag: int, frame: bytes, payload: Sequence[Buffer]) -> bool:
-        if self._broken is not None:
-            raise _again(self._broken)
-        try:
-            return self._transport.try_send(tag, frame, payload)
-        except BaseException as error:
-            self._break(error)
-            raise
-
-    def _run(self, pending: Pending[Any], seconds: float) -> bool:
-        """Take replies until ``pending`` is settled; ``False`` when the time is over first."""
-        deadline = 0.0
-        self.flush()
-        while not pending.done:
-            if self._receive():
-                continue
-            now = monotonic()
-            if not deadline:
-                deadline = now + seconds
-            elif now >= deadline:
-                return False
-            self.flush()
-            self._wait(deadline - now)
-        return True
-
-    def _until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
-        """Take replies until ``ready()``.  Raises ``OSError`` (ETIMEDOUT)."""
-        deadline = monotonic() + seconds
-        self.flush()
-        while not ready():
-            if self._receive():
-                continue
-            now = monotonic()
-            if now >= deadline:
-                raise TimeoutError(errno.ETIMEDOUT, f"no {what} within {seconds:g} s", self.name)
-            self.flush()
-            self._wait(deadline - now)
-
-    def _wait(self, seconds: float) -> None:
-        try:
-            self._transport.wait(seconds)
-        except OSError as error:  # an interrupted wait, on the other hand, has lost nothing
-            self._break(error)
-            raise
-
-    def _receive(self) -> int:
-        if self._broken is not None:
-            raise _again(self._broken)
-        try:
-            return self._transport.receive(self._deliver)
-        except BaseException as error:
-            # Also for KeyboardInterrupt: a reply may be half taken, so the stream is lost.
-            self._break(error)
-            raise
-
-    def _deliver(self, frame: bytes, size: int, payload: Slices) -> None:
-        """Settle the request that a reply is for.  Raises ``OSError`` (EPROTO)."""
-        try:
-            reply = decode(frame, size)
-        except ProtocolError as error:
-            raise self._protocol_error(str(error)) from error
-        pending = self._in_flight.pop(reply.tag, None)
-        if pending is None:
-            raise self._protocol_error(
-                f"a {type(reply).__name__} on tag {reply.tag}, which is not in flight"
-            )
-        failure: OSError | None = None
-        if type(reply) is pending.expected:
-            if payload:
-                failure = self._place(pending, payload)
-        elif isinstance(reply, Rlerror):
-            failure = _failure(reply.ecode, pending.name)
-        else:
-            raise self._protocol_error(
-                f"{type(reply).__name__} as the answer where {pending.expected.__name__} belongs"
-            )
-        pending.settle(reply, failure)
-        if not pending.flushing:
-            self._release(pending.tag)
-
-    def _place(self, pending: Pending[Any], payload: Slices) -> OSError | None:
-        """Give a reply's data to its sink; the local failure to take them is the request's."""
-        if sum(map(len, payload)) > pending.room or pending.sink is None:
-            raise self._protocol_error(f"more data than the {pending.room} bytes asked for")
-        try:
-            pending.sink(payload)
-        except OSError as error:
-            return error
-        return None
-
-    def _release(self, tag: Tag) -> None:
-        if tag < MAX_IN_FLIGHT:
-            self._tags.give_back(tag)
-
-    def _protocol_error(self, what: str) -> OSError:
-        return OSError(errno.EPROTO, f"the server broke the protocol: {what}", self.name)
-
-    def _break(self, cause: BaseException) -> None:
-        """End the client: everything in flight fails with ``cause``, and so does what follows."""
-        if self._broken is not None:
-            return
-        if isinstance(cause, OSError):
-            self._broken = cause
-        else:
-            self._broken = ConnectionAbortedError(
-                errno.ECONNABORTED, f"interrupted ({type(cause).__name__})", self.name
-            )
-        for pending in self._in_flight.values():
-            pending.settle(None, _again(self._broken))
-        self._in_flight.clear()
-
-
-def _failure(number: int, name: str | None) -> OSError:
-    """The server's errno as Python's exception for it; one that is no errno becomes EIO."""
-    if number not in errno.errorcode:
-        number = errno.EIO
-    return OSError(number, os.strerror(number), name)
-
-
-def _again(error: OSError) -> OSError:
-    """A fresh exception of the same content: raising one object twice would mix its tracebacks."""
-    return OSError(error.errno, error.strerror, error.filename)

@@ -17,6 +17,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final, Self
 
+from frontend_stub import naming
 from frontend_stub.attributes import FileSystem
 from frontend_stub.file import File
 from frontend_stub.paths import components, shown, split
@@ -31,17 +32,13 @@ from protocol.ninep.messages import (
     Rlopen,
     Rmkdir,
     Rreaddir,
-    Rrenameat,
     Rstatfs,
-    Runlinkat,
     Tattach,
     Tlcreate,
     Tlopen,
     Tmkdir,
     Treaddir,
-    Trenameat,
     Tstatfs,
-    Tunlinkat,
 )
 
 if TYPE_CHECKING:
@@ -177,25 +174,15 @@ class Share:
 
     def remove(self, path: Path) -> None:
         """Remove a file (not a directory)."""
-        self._unlink(path, 0)
+        naming.unlink(self.client, self._walker, path)
 
     def rmdir(self, path: Path) -> None:
         """Remove an empty directory."""
-        self._unlink(path, f.AT_REMOVEDIR)
+        naming.unlink(self.client, self._walker, path, directory=True)
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file or directory another name, in one step; a file at ``new`` is replaced."""
-        old_parent, old_name = split(old)
-        new_parent, new_name = split(new)
-        with (
-            self._walker.walked(old_parent, old) as source,
-            self._walker.walked(new_parent, new) as target,
-        ):
-            self.client.call(
-                lambda tag: Trenameat(tag, source, old_name, target, new_name),
-                Rrenameat,
-                f"{shown(old)} -> {shown(new)}",
-            )
+        naming.rename(self.client, self._walker, old, new)
 
     def statfs(self) -> FileSystem:
         """How much room the share has."""
@@ -268,11 +255,6 @@ class Share:
             return decode_entries(bytes(data))
         except ProtocolError as error:
             raise OSError(errno.EPROTO, str(error), directory.name) from error
-
-    def _unlink(self, path: Path, flags: int) -> None:
-        parent, name = split(path)
-        with self._walker.walked(parent, path) as fid:
-            self.client.call(lambda tag: Tunlinkat(tag, fid, name, flags), Runlinkat, shown(path))
 
 
 def _dotl_flags(flags: int) -> int:

@@ -38,6 +38,11 @@ CONNECT_TIMEOUT: Final = 30.0
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds a backend gets to let go of the rings; then the pages go anyway, they are ours."""
 
+REFUSAL_GRACE: Final = 3.0
+"""Seconds a closed backend with an ``error`` gets to check again and come back after all."""
+
+_REFUSING: Final = frozenset((XenbusState.CLOSING, XenbusState.CLOSED))
+
 _USED: Final = frozenset(
     (XenbusState.INIT_WAIT, XenbusState.INITIALISED, XenbusState.CONNECTED, XenbusState.CLOSING)
 )
@@ -97,19 +102,18 @@ class XenbusFrontend:
             self._events = self._platform.event_channels()
             self._resources.callback(self._events.close)
             self._start_over(deadline)
+            refused_by = min(deadline, monotonic() + REFUSAL_GRACE)
             while self._own is not XenbusState.CONNECTED:
-                step = FRONTEND.get((self._own, self._backend_state()))
+                state = self._backend_state()
+                step = FRONTEND.get((self._own, state))
                 if step is None:
-                    self._wait(deadline)
+                    refused = state in _REFUSING and self._reason() is not None
+                    self._wait(refused_by if refused else deadline)
                     continue
                 if step.action is Action.PUBLISH:
                     self._publish(rings, order)
                 elif step.action is Action.SHUT:
-                    raise ConnectionRefusedError(
-                        errno.ECONNREFUSED,
-                        f"the backend closed the device: {self._reason()}",
-                        self.name,
-                    )
+                    raise self._closed(ConnectionRefusedError, errno.ECONNREFUSED)
                 self._write_state(step.next)
             return RingTransport(self._rings, self._events, self)
         except BaseException:
@@ -129,9 +133,7 @@ class XenbusFrontend:
         except (StoreUnavailable, TimeoutError):
             return  # the rings work without XenStore; its return is another event
         if (self._own, state) in FRONTEND:
-            raise ConnectionResetError(
-                errno.ECONNRESET, f"the backend closed the device: {self._reason()}", self.name
-            )
+            raise self._closed(ConnectionResetError, errno.ECONNRESET)
 
     def close(self) -> None:
         """Close the device, if it is open, and give everything back.  Idempotent."""
@@ -143,7 +145,8 @@ class XenbusFrontend:
             for ring in self._rings:
                 ring.close()
             self._rings.clear()
-            if self._own is XenbusState.CLOSING:
+            if self._own in (XenbusState.CLOSING, XenbusState.INITIALISING):
+                # The next one begins with a change of state, which makes the backend look again.
                 with suppress(OSError):
                     self._write_state(XenbusState.CLOSED)
             self._own = XenbusState.UNKNOWN
@@ -193,6 +196,8 @@ class XenbusFrontend:
         poll.register(self._store.fileno(), select.POLLIN)
         if not poll.poll(max(0.0, deadline - monotonic()) * 1000):
             state = self._backend_state()
+            if state in _REFUSING and self._reason() is not None:
+                raise self._closed(ConnectionRefusedError, errno.ECONNREFUSED)
             raise TimeoutError(
                 errno.ETIMEDOUT,
                 f"the backend stays in state {state.value} ({state.name}) while we are in "
@@ -208,14 +213,20 @@ class XenbusFrontend:
         self._store.write(f"{self._path}/state", b"%d" % state)
         self._own = state
 
-    def _reason(self) -> str:
+    def _closed(self, kind: type[ConnectionError], number: int) -> ConnectionError:
+        """The backend has closed the device, and why."""
+        reason = self._reason() or "it gave no reason"
+        return kind(number, f"the backend closed the device: {reason}", self.name)
+
+    def _reason(self) -> str | None:
         """The backend's ``error`` node, fit to be shown."""
+        value = None
         with suppress(OSError):
             value = _read(self._store, f"{self._backend}/error")
-            if value:
-                text = value[:_MAX_REASON].decode(errors="replace")
-                return "".join(char if char.isprintable() else "?" for char in text)
-        return "it gave no reason"
+        if not value:
+            return None
+        text = value[:_MAX_REASON].decode(errors="replace")
+        return "".join(char if char.isprintable() else "?" for char in text)
 
     def _domid_of_backend(self) -> Domid:
         text = self._text("backend-id") or str(DOM0)

@@ -22,7 +22,6 @@ from protocol.xenpv.xenbus import FRONTEND, Action, XenbusState
 
 if TYPE_CHECKING:
     from backend.platform.platform import Platform
-    from protocol.xenpv.device import BackendOffer
     from protocol.xenpv.ids import Devid
     from protocol.xenpv.ports import StoreView
 
@@ -64,10 +63,10 @@ class XenbusFrontend:
         self._domid = platform.own_domid
         self._devid = devid
         self._platform = platform
+        self.close_timeout = CLOSE_TIMEOUT
         self._path = f"device/{FRONTEND_CLASS}/{devid}"
         self._own = XenbusState.UNKNOWN
         self._rings: list[FrontRing] = []
-        self._offer: BackendOffer | None = None
         with ExitStack() as undo:
             undo.push(owned)
             self._store = platform.store()
@@ -140,7 +139,7 @@ class XenbusFrontend:
         try:
             if self._own in _USED:
                 with suppress(OSError):
-                    self._shut(monotonic() + CLOSE_TIMEOUT)
+                    self._shut(monotonic() + self.close_timeout)
         finally:
             for ring in self._rings:
                 ring.close()

@@ -6,13 +6,17 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.platform.embedded.hypervisor import EmbeddedHypervisor
 from frontend_stub.client import Client
 from frontend_stub.share import Share
 from frontend_stub.socket_transport import SocketTransport
+from protocol.xenpv.ids import Domid
+from tests.frontend_stub.raw_backend import RawBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
 DIOD = shutil.which("diod") or shutil.which("/usr/sbin/diod")
 TIMEOUT = 20.0
+GUEST = Domid(5)
 
 
 @pytest.fixture
@@ -72,3 +77,27 @@ def connect_diod(
 def share(connect_diod: Callable[..., Share]) -> Share:
     """A share of ``tree``."""
     return connect_diod()
+
+
+@pytest.fixture
+def hypervisor(
+    leak_free: None,
+) -> Iterator[EmbeddedHypervisor]:
+    """A hypervisor with domain 5; nothing may be left over on it."""
+    # Not below tmp_path, whose name may be too long for a unix socket.
+    with (
+        tempfile.TemporaryDirectory(prefix="xen-fileproxy-") as directory,
+        EmbeddedHypervisor.start(f"{directory}/hypervisor") as running,
+    ):
+        running.create_domain(GUEST)
+        yield running
+        assert running.leaks() == []
+
+
+@pytest.fixture
+def backend(hypervisor: EmbeddedHypervisor) -> Iterator[RawBackend]:
+    """Dom0's end of domain 5's device, played by the test."""
+    dom0 = hypervisor.platform()
+    with RawBackend(dom0, GUEST) as raw:
+        yield raw
+    dom0.close()

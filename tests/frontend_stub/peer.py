@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from protocol.ninep.codec import decode_frame, encode
 from protocol.ninep.messages import Message, Rversion, Tversion
@@ -54,14 +54,17 @@ class Peer:
         return agreed
 
 
+T = TypeVar("T")
+
+
 class Script:
     """Runs ``play(peer)`` beside the test; leaving the block waits for it and shows its failure."""
 
-    def __init__(self, peer: Peer, play: Callable[[Peer], object]) -> None:
+    def __init__(self, peer: T, play: Callable[[T], object]) -> None:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(peer, play))
 
-    def _run(self, peer: Peer, play: Callable[[Peer], object]) -> None:
+    def _run(self, peer: T, play: Callable[[T], object]) -> None:
         try:
             play(peer)
         except BaseException as error:  # noqa: BLE001 -- shown in the test's own thread

@@ -70,7 +70,10 @@ def _as_it_is(path: str) -> Iterator[int]:
 
 def _replaced(path: str, mode: int) -> Iterator[int]:
     directory, name = os.path.split(path)
-    descriptor, temporary = tempfile.mkstemp(".part", f".{name[:200]}.", directory)
+    try:
+        descriptor, temporary = tempfile.mkstemp(".part", f".{name[:200]}.", directory)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, directory) from error
     try:
         yield descriptor
         os.fchmod(descriptor, mode)

@@ -310,7 +310,7 @@ def test_requests_go_on_while_many_fsyncs_run(mounted: RingPeer) -> None:
         mounted.put(encode(Tfsync(Tag(tag), FILE, 0)))
     mounted.put(encode(Tclunk(Tag(100), FILE)))  # the descriptor is pinned
     mounted.serve()
-    tags = set()
+    tags: set[int] = set()
     while len(tags) < 101:
         mounted.connection.complete()
         while answer := mounted.take():

@@ -10,8 +10,8 @@ import errno
 import select
 from typing import TYPE_CHECKING, Final, Protocol
 
-from frontend_stub.transport import FRAME_HEADER, split_frame
-from protocol.ninep.codec import HEADER_SIZE
+from frontend_stub.transport import FRAME_HEADER, bad_size
+from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -127,9 +127,12 @@ class RingTransport:
         while available >= HEADER_SIZE:
             frame = replies.peek(min(available, _GLANCE))
             size, kind = FRAME_HEADER.unpack_from(frame)
-            fixed = split_frame(self.name, size, kind, self._limit)
+            if not HEADER_SIZE <= size <= self._limit:
+                raise bad_size(self.name, size, self._limit)
             if size > available:
                 break  # being written: the backend publishes whole replies, but need not
+            # A short frame of a payload type goes to the decoder whole, which refuses it.
+            fixed = min(FIXED_SIZE.get(kind, size), size)
             if fixed < len(frame):
                 frame = frame[:fixed]
             elif fixed > len(frame):

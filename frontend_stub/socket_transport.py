@@ -7,8 +7,8 @@ import select
 import socket
 from typing import TYPE_CHECKING
 
-from frontend_stub.transport import FRAME_HEADER, split_frame
-from protocol.ninep.codec import HEADER_SIZE
+from frontend_stub.transport import FRAME_HEADER, bad_size
+from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,9 +138,12 @@ class SocketTransport:
         count = 0
         while (have := self._end - self._start) >= HEADER_SIZE:
             size, kind = FRAME_HEADER.unpack_from(self._buffer, self._start)
-            fixed = split_frame(self._name, size, kind, self._limit)
+            if not HEADER_SIZE <= size <= self._limit:
+                raise bad_size(self._name, size, self._limit)
             if size > have:
                 break
+            # A short frame of a payload type goes to the decoder whole, which refuses it.
+            fixed = min(FIXED_SIZE.get(kind, size), size)
             start, self._start = self._start, self._start + size
             payload = (self._buffer[start + fixed : start + size],) if fixed < size else ()
             deliver(bytes(self._buffer[start : start + fixed]), size, payload)

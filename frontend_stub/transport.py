@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final, Protocol
 
-from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE
+from protocol.ninep.codec import HEADER_SIZE
 
 Buffer = bytes | bytearray | memoryview
 """One piece of a request's payload."""
@@ -73,15 +73,8 @@ class Transport(Protocol):
         """Give everything back; idempotent."""
 
 
-def split_frame(name: str, size: int, kind: int, msize: int) -> int:
-    """Check a reply's declared ``size`` and return how many bytes of it are not file data.
-
-    Raises ``OSError`` (EPROTO) for a size no reply can have.
-    """
-    if not HEADER_SIZE <= size <= msize:
-        raise OSError(
-            errno.EPROTO, f"{name}: a reply of {size} bytes; {HEADER_SIZE} to {msize} are possible"
-        )
-    fixed = FIXED_SIZE.get(kind, size)
-    # A short frame of a payload type goes to the decoder whole, which refuses it.
-    return min(fixed, size)
+def bad_size(name: str, size: int, msize: int) -> OSError:
+    """The error (EPROTO) for a reply whose declared ``size`` none can have."""
+    return OSError(
+        errno.EPROTO, f"a reply of {size} bytes; {HEADER_SIZE} to {msize} are possible", name
+    )

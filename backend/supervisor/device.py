@@ -61,6 +61,8 @@ class Device:
         self._pause: Deadline | None = None
         self._export = Export.UNCHECKED
         self._why_bad = ""
+        self._failure: str | None = None
+        """Why the last worker ended, until XenStore has been told."""
         self._watched: str | None = None
         self._domain: bytes | None = None
         self._closing: Deadline | None = None
@@ -69,10 +71,19 @@ class Device:
     @property
     def quiet(self) -> bool:
         """Nothing runs and nothing is claimed: the supervisor may leave."""
-        if self.worker is not None:
-            return False
         busy = (XenbusState.CONNECTED, XenbusState.CLOSING)
-        return self.gone or self.seen is None or self.seen.own not in busy
+        return self.idle and (self.gone or self.seen is None or self.seen.own not in busy)
+
+    @property
+    def idle(self) -> bool:
+        """No process is left of it."""
+        return self.worker is None or self.worker.phase is WorkerPhase.NONE
+
+    def retire(self) -> None:
+        """The supervisor is about to leave: stop at once, even if XenStore cannot be reached."""
+        self.retiring = True
+        if self.worker is not None:
+            self.worker.stop()
 
     def look(self) -> None:
         """See what is there and do what is due.  Raises ``OSError`` when XenStore fails."""
@@ -98,15 +109,16 @@ class Device:
 
     def _step(self) -> bool:
         """One look and one move; false when there is nothing (more) to do now."""
-        failure = self._reap()
+        self._reap()
         seen = self._nodes.look()
         if seen is None or self._is_another_domain(seen):
             self.forget()
             self.gone = self.worker is None
             return False
         self._notice(seen)
-        if failure is not None:
-            self._fail(seen, failure)
+        if self._failure is not None:
+            self._fail(seen, self._failure)
+            self._failure = None
             return True
         phase = self.worker.phase if self.worker else WorkerPhase.NONE
         view = View(seen.own, seen.frontend, phase, self._export)
@@ -118,12 +130,10 @@ class Device:
             self._carry_out(move, seen)
         return move is not Move.WAIT
 
-    def _reap(self) -> str | None:
-        """Drop a worker that has ended; why, if that was not expected."""
-        if self.worker is None or self.worker.phase is not WorkerPhase.NONE:
-            return None
-        failure, self.worker = self.worker.failure, None
-        return failure
+    def _reap(self) -> None:
+        """Drop a worker that has ended, and keep the reason if that was not expected."""
+        if self.worker is not None and self.worker.phase is WorkerPhase.NONE:
+            self._failure, self.worker = self.worker.failure, None
 
     def _is_another_domain(self, seen: Seen) -> bool:
         """Whether the domain that this device was made for is there no more."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import logging
 import selectors
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+
+log = logging.getLogger(__name__)
+
+_MAX_MISTAKES: Final = 100
+"""So many, and it is the loop itself that goes round in a mistake: better to end than to spin."""
 
 
 class Deadline:
@@ -37,6 +43,7 @@ class Reactor:
         self._deadlines: list[tuple[float, int, Deadline]] = []
         self._order = itertools.count()  # equal times run in the order they were set
         self._running = False
+        self._mistakes = 0
         self._signals: contextlib.ExitStack | None = None
 
     def now(self) -> float:
@@ -89,7 +96,7 @@ class Reactor:
             for key, _events in self._selector.select(self._timeout()):
                 # A handler before this one may have unregistered it, or reused its number.
                 if self._selector.get_map().get(key.fd) is key:
-                    key.data()
+                    self._call(key.data)
             self._run_deadlines()
 
     def stop(self) -> None:
@@ -112,4 +119,14 @@ class Reactor:
         while self._deadlines and self._deadlines[0][0] <= now:
             callback = heapq.heappop(self._deadlines)[2].callback
             if callback is not None:
-                callback()
+                self._call(callback)
+
+    def _call(self, handler: Callable[[], None]) -> None:
+        """A mistake in one handler must not end what all the others do."""
+        try:
+            handler()
+        except Exception:
+            log.exception("unforeseen")
+            self._mistakes += 1
+            if self._mistakes >= _MAX_MISTAKES:
+                raise

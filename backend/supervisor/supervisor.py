@@ -51,27 +51,30 @@ class Supervisor:
         self._store.watch(self._services.root, _BACKEND)
         self._store.watch("@releaseDomain", _RELEASE)
         self._sweep_due = self._scan_due = True
-        self._set_turn(0)
+        self._set_turn()
 
     def leave(self, left: Callable[[], None]) -> None:
-        """Stop all workers and close all devices, within the timeouts, then call ``left``."""
+        """Stop all workers and close all devices, within the timeouts, then call ``left``.
+
+        A second time, call it at once.
+        """
         if self._left is not None:
-            for device in self.devices.values():
-                if device.worker is not None:
-                    device.worker.kill()
             left()
             return
         self._left = left
         timeouts = self._services.config.timeouts
         self._reactor.after(timeouts.stop + timeouts.close + _RETRY, left)
         for device in self.devices.values():
-            device.retiring = True
+            device.retire()
             self._mark(device.key)
-        self._set_turn(0)
+        self._set_turn()
 
     def close(self) -> None:
-        """Hear no more."""
+        """Hear no more, and end what still runs."""
         self._reactor.unregister(self._store.fileno())
+        for device in self.devices.values():
+            if device.worker is not None:
+                device.worker.kill()
 
     def _hear(self) -> None:
         for path, token in self._store.events():
@@ -83,7 +86,7 @@ class Supervisor:
                 self._sweep_due = True
             elif token in self._tokens:  # a frontend's state
                 self._mark(self._tokens[token])
-        self._set_turn(0)
+        self._set_turn()
 
     def _backend_changed(self, path: str) -> None:
         key = device_of(self._services.root, path)
@@ -101,40 +104,51 @@ class Supervisor:
 
     def _wake(self, key: DeviceKey) -> None:
         self._mark(key)
-        self._set_turn(0)
+        self._set_turn()
 
     def _sweep_soon(self) -> None:
         self._sweep_due = True
-        self._set_turn(0)
+        self._set_turn()
 
-    def _set_turn(self, delay: float) -> None:
+    def _set_turn(self) -> None:
         if not self._turn_set:
             self._turn_set = True
-            self._reactor.after(delay, self._turn)
+            self._reactor.after(0, self._turn)
 
     def _turn(self) -> None:
         self._turn_set = False
         try:
-            if self._sweep_due:
-                self._sweep()
-                self._sweep_due = False
-            if self._scan_due:
-                self._scan()
-                self._scan_due = False
-            due, self._due = self._due, {}
-            while due:
-                key = next(iter(due))
-                self._look(key)
-                del due[key]
+            self._work()
             self._failing = False
         except OSError as error:
             if not self._failing:
                 log.warning("XenStore: %s; trying again", error.strerror or error)
             self._failing = True
-            self._due = {**due, **self._due}
-            self._reactor.after(_RETRY, lambda: self._set_turn(0))
-        if self._left is not None and all(device.quiet for device in self.devices.values()):
+            self._reactor.after(_RETRY, self._set_turn)
+        if self._left is not None and self._may_leave():
             self._left()
+
+    def _work(self) -> None:
+        """Everything that is due; it stays due if XenStore cannot be reached (``OSError``)."""
+        if self._sweep_due:
+            self._sweep()
+            self._sweep_due = False
+        if self._scan_due:
+            self._scan()
+            self._scan_due = False
+        # Once round: a device that wants more at once gets its next turn after all others.
+        for key in list(self._due):
+            del self._due[key]
+            try:
+                self._look(key)
+            except OSError:
+                self._mark(key)
+                raise
+
+    def _may_leave(self) -> bool:
+        if self._failing:  # nobody can be told anything: it is enough that nothing runs
+            return all(device.idle for device in self.devices.values())
+        return all(device.quiet for device in self.devices.values())
 
     def _look(self, key: DeviceKey) -> None:
         device = self.devices.get(key)
@@ -142,15 +156,19 @@ class Supervisor:
             return
         try:
             device.look()
-        except OSError:
+        except (ConnectionError, TimeoutError):
             raise
+        except OSError as error:
+            # XenStore is there and refuses something about this one device.
+            device.log.warning("XenStore: %s", error.strerror or error)
+            self._reactor.after(_RETRY, partial(self._wake, key))
         except Exception:  # a mistake of ours about one device must not end the others
             device.log.exception("unforeseen")
         if device.gone:
             device.log.info("device is gone")
             del self.devices[key], self._tokens[str(key)]
             self._scan_due = self._sweep_due = True
-            self._set_turn(0)
+            self._set_turn()
 
     def _sweep(self) -> None:
         for domid in sweep(self._store, self._services.root):

@@ -60,7 +60,7 @@ class Guest:
     def read(self, path: str) -> bytes | None:
         try:
             return self.store.read(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # the latter for what has no parent yet
             return None
 
     def backend_state(self) -> XenbusState:

@@ -25,8 +25,10 @@ class Program:
     """A command that runs until it is told to stop; its standard error is read all the time."""
 
     def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "backend.cli", *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", *arguments],
+            # Whatever becomes of the test, the program does not outlive it.
+            ["setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -35,7 +37,7 @@ class Program:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._ended = False
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def wait_for_line(self, pattern: str, since: int = 0) -> str:

@@ -79,3 +79,25 @@ def test_signal_is_handled_in_the_loop_and_given_back(reactor: Reactor) -> None:
     reactor.run()
     reactor.close()
     assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_mistake_in_a_handler_is_logged_and_the_loop_goes_on(
+    reactor: Reactor, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mistake() -> None:
+        raise ValueError("mine")
+
+    reactor.after(0, mistake)
+    reactor.after(0, reactor.stop)
+    reactor.run()
+    assert "ValueError: mine" in caplog.text
+
+
+def test_mistake_that_comes_again_and_again_ends_the_loop(reactor: Reactor) -> None:
+    def mistake() -> None:
+        reactor.after(0, mistake)
+        raise ValueError("mine")
+
+    reactor.after(0, mistake)
+    with pytest.raises(ValueError, match="mine"):
+        reactor.run()

@@ -80,6 +80,8 @@ class RingTransport:
     def try_send(self, tag: int, frame: bytes, payload: Sequence[Buffer]) -> bool:
         """Put the request on its ring, if there is room for all of it."""
         rings = self._rings
+        if not rings:
+            raise OSError(errno.EBADF, "the device is closed", self.name)
         ring = rings[tag % len(rings)]
         requests = ring.requests
         try:
@@ -138,7 +140,10 @@ class RingTransport:
             elif fixed > len(frame):
                 # Only what is missing: nothing is read from the ring twice.
                 frame += replies.peek(fixed - len(frame), len(frame))
-            deliver(frame, size, replies.slices(fixed, size - fixed) if size > fixed else ())
+            payload = replies.slices(fixed, size - fixed) if size > fixed else ()
+            deliver(frame, size, payload)
+            for part in payload:
+                part.release()  # a sink that kept one gets an exception, not unmapped memory
             replies.advance(size)
             available -= size
             count += 1
@@ -160,7 +165,8 @@ class RingTransport:
         return OSError(errno.EPROTO, f"the backend broke the ring: {error}", self.name)
 
     def close(self) -> None:
-        """Disconnect the device."""
+        """Disconnect the device.  The rings' pages are unmapped, so nobody may touch them then."""
+        self._rings = ()
         self._unannounced.clear()
         self._device.close()
 

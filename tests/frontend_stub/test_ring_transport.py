@@ -237,7 +237,20 @@ def test_a_size_no_reply_can_have(ends: Ends, size: int) -> None:
     assert caught.value.errno == errno.EPROTO
 
 
-def test_closing_closes_the_device(ends: Ends) -> None:
+def test_closing_closes_the_device_and_leaves_the_rings_alone(ends: Ends) -> None:
+    ends.reply(0, Rclunk(Tag(0)))
     ends.transport.close()
     ends.transport.close()
     assert ends.device.closed == 2
+    assert ends.transport.receive(ends.deliver) == 0
+    with pytest.raises(OSError, match="the device is closed") as caught:
+        ends.transport.try_send(0, clunk(0), ())
+    assert caught.value.errno == errno.EBADF
+
+
+def test_a_slice_that_a_sink_keeps_is_dead(ends: Ends) -> None:
+    kept: list[memoryview] = []
+    ends.reply(0, Rread(Tag(0), 3), b"abc")
+    assert ends.transport.receive(lambda _frame, _size, payload: kept.extend(payload)) == 1
+    with pytest.raises(ValueError, match="released memoryview"):
+        bytes(kept[0])

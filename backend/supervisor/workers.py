@@ -29,6 +29,12 @@ _ENTRY: Final = "backend.worker.start"
 _PACKETS_PER_TURN: Final = 16
 """What is heard of one worker before the loop turns to the others."""
 
+_EXIT_CODE_TIME: Final = 0.5
+"""Seconds the fork server has to tell a dead worker's exit code, which takes it microseconds."""
+
+_UNKNOWN_EXIT: Final = 255
+"""What multiprocessing makes of a fork server that died before it could tell."""
+
 
 class WorkerError(Exception):
     """No process can be started; the text says why."""
@@ -87,7 +93,9 @@ class Worker:
         self._told = False
         self._reports: dict[int, Callable[[Report], None]] = {}
         self._pid_fd = self._open_pid()
-        reactor.register(self._process.sentinel, self._reap)
+        # Its own end, not the sentinel: that is a pipe of the fork server's, and ends with it.
+        self._end_fd = self._process.sentinel if self._pid_fd is None else self._pid_fd
+        reactor.register(self._end_fd, self._reap)
         reactor.register(self._control.fileno(), self._hear)
         self._deadline = reactor.after(
             timeouts.start,
@@ -179,16 +187,17 @@ class Worker:
                 answer(message)
 
     def _reap(self) -> None:
-        self._reactor.unregister(self._process.sentinel)
+        self._reactor.unregister(self._end_fd)
         if self._control.fileno() >= 0:
             # What it said last is still there to be read, and may be the reason.
             self._last_words()
             self._reactor.unregister(self._control.fileno())
         self._deadline.cancel()
-        self._process.join()
+        self._process.join(_EXIT_CODE_TIME)
         if self.failure is None and not self._told:
             self.failure = f"worker died: {_how(self._process.exitcode)}"
-        self._process.close()
+        if self._process.exitcode is not None:
+            self._process.close()
         self._control.close()
         if self._pid_fd is not None:
             os.close(self._pid_fd)
@@ -205,6 +214,6 @@ class Worker:
 
 
 def _how(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"signal {-exit_code}"
-    return f"exit status {exit_code}"
+    if exit_code is None or exit_code == _UNKNOWN_EXIT:
+        return "nobody knows how"
+    return f"signal {-exit_code}" if exit_code < 0 else f"exit status {exit_code}"

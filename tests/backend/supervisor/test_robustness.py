@@ -103,9 +103,16 @@ def test_fork_server_that_was_killed_is_started_again(
             if "multiprocessing.forkserver" in command_line(pid) and pid != device["pid"]
         )
         os.kill(fork_server, signal.SIGKILL)
-        assert guest.version()[4] == 101
         later.connect()
         assert later.version()[4] == 101
+        # The one that was there before lives on, and its end is still seen.
+        same = supervisor.device(5)
+        assert same is not None
+        assert same["pid"] == device["pid"]
+        assert guest.version()[4] == 101
+        os.kill(device["pid"], signal.SIGKILL)
+        guest.wait_backend(S.CLOSING)
+        assert guest.error() == "worker died: nobody knows how"
         guest.disconnect()
         later.disconnect()
 

@@ -20,12 +20,9 @@ Source: Xen ``docs/misc/9pfs.pandoc`` ("Ring Usage"), ``xen/include/public/io/ri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from protocol.xenpv.layout import IN_CONS, IN_PROD, OUT_CONS, OUT_PROD
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 INDEX_MASK: Final = 0xFFFF_FFFF
 
@@ -178,8 +175,3 @@ def frontend_rings(
         ConsumerRing(words, data[:half], IN_PROD, IN_CONS, f"{name} in"),
         ProducerRing(words, data[half:], OUT_PROD, OUT_CONS, f"{name} out"),
     )
-
-
-def gather(parts: Sequence[memoryview]) -> bytes:
-    """A private copy of slices, in order."""
-    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)

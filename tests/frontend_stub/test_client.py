@@ -37,10 +37,10 @@ from protocol.ninep.messages import (
 from tests.frontend_stub.peer import Peer, Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from frontend_stub.pending import Pending
-    from frontend_stub.transport import Deliver
+    from frontend_stub.transport import Buffer, Deliver
 
 pytestmark = pytest.mark.usefixtures("leak_free")
 
@@ -386,9 +386,17 @@ def test_cancel_settles_many_at_once_and_raises_nothing() -> None:
 
 
 class Interrupted(SocketTransport):
-    """Ctrl-C arrives in ``wait`` or in ``receive``, once armed."""
+    """Ctrl-C arrives in the method named, once armed."""
 
     where = ""
+
+    def try_send(self, tag: int, frame: bytes, payload: Sequence[Buffer]) -> bool:
+        self._interrupt("try_send")
+        return super().try_send(tag, frame, payload)
+
+    def flush(self) -> None:
+        self._interrupt("flush")
+        super().flush()
 
     def wait(self, seconds: float) -> None:
         self._interrupt("wait")
@@ -423,7 +431,8 @@ def test_an_interrupted_wait_flushes_its_request() -> None:
         client.wait(clunk(client))
 
 
-def test_an_interrupt_in_the_middle_of_a_reply_ends_the_client() -> None:
+@pytest.mark.parametrize("where", ["try_send", "flush", "receive"])
+def test_an_interrupt_in_the_middle_of_a_message_ends_the_client(where: str) -> None:
     def play(peer: Peer) -> None:
         peer.greet()
         peer.receive()
@@ -431,12 +440,58 @@ def test_an_interrupt_in_the_middle_of_a_reply_ends_the_client() -> None:
     ours, theirs = socket.socketpair()
     transport = Interrupted(ours, "peer")
     with theirs, Script(Peer(theirs), play), Client.connect(transport) as client:
-        pending = clunk(client)
-        transport.where = "receive"
+        first = clunk(client)
+        transport.where = where
         with pytest.raises(KeyboardInterrupt):
-            client.wait(pending)
+            client.wait(clunk(client))
+        with pytest.raises(ConnectionAbortedError, match="interrupted"):
+            client.wait(first)
         with pytest.raises(ConnectionAbortedError, match="interrupted"):
             clunk(client)
+        client.cancel(first)
+
+
+def test_no_room_in_time_sends_nothing_and_the_session_goes_on() -> None:
+    stuck = threading.Event()
+
+    def play(peer: Peer) -> None:
+        stuck.wait(20)
+        for _ in range(2):
+            peer.send(Rclunk(peer.receive().tag))
+
+    data = bytes(400_000)
+    with connected(play) as client:
+        client.timeout = 0.05
+        full = client.submit(
+            lambda tag: Twrite(tag, FID, 0, len(data)), Rclunk, payload=(data,), more=True
+        )
+        with pytest.raises(TimeoutError, match=r"no room to send within 0\.05 s") as caught:
+            clunk(client)
+        assert caught.value.errno == errno.ETIMEDOUT
+        assert client.in_flight == 1
+        stuck.set()
+        client.timeout = 20
+        client.wait(full)
+        client.wait(clunk(client))
+
+
+def test_no_free_tag_in_time() -> None:
+    stuck = threading.Event()
+
+    def play(peer: Peer) -> None:
+        tags = [peer.receive().tag for _ in range(MAX_IN_FLIGHT)]
+        stuck.wait(20)
+        for tag in tags:
+            peer.send(Rclunk(tag))
+
+    with connected(play) as client:
+        pendings = [clunk(client) for _ in range(MAX_IN_FLIGHT)]
+        client.timeout = 0.05
+        with pytest.raises(TimeoutError, match="no free tag"):
+            clunk(client)
+        stuck.set()
+        for pending in pendings:
+            client.wait(pending, 20)
 
 
 def test_a_request_larger_than_msize_is_not_sent() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 from backend import config
@@ -58,11 +60,21 @@ def load_config(args: argparse.Namespace) -> Config:
         return dataclasses.replace(
             loaded,
             platform=args.platform or loaded.platform,
-            run_dir=getattr(args, "run_dir", None) or loaded.run_dir,
+            run_dir=getattr(args, "run_dir", None) or run_dir_for(os.geteuid(), loaded.run_dir),
             log_level="debug" if getattr(args, "verbose", 0) else loaded.log_level,
         )
     except ConfigError as error:
         raise CommandError(str(error)) from error
+
+
+def run_dir_for(uid: int, configured: str) -> str:
+    """``configured``, or where user ``uid`` may write if that is root's default."""
+    if uid == 0 or configured != config.Config().run_dir:
+        return configured
+    personal = os.environ.get("XDG_RUNTIME_DIR")
+    if personal:
+        return os.path.join(personal, "xen-fileproxy")
+    return os.path.join(tempfile.gettempdir(), f"xen-fileproxy-{uid}")
 
 
 def domid(text: str) -> Domid:

@@ -102,14 +102,14 @@ class Agent:
 def main(name: str, domid: int) -> None:
     platform = open_platform(name, domid=Domid(domid))
     agent = Agent(platform)
-    print(json.dumps({"result": None}), flush=True)  # noqa: T201 -- the protocol
+    print(json.dumps({"result": None}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         try:
             answer = {"result": agent.calls[request.pop("call")](**request)}
         except OSError as error:
             answer = {"errno": error.errno, "text": str(error.strerror)}
-        print(json.dumps(answer), flush=True)  # noqa: T201 -- the protocol
+        print(json.dumps(answer), flush=True)
     agent._close()
     platform.close()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from backend.commands.options import run_dir_for
 from backend.config import Config
+
+if TYPE_CHECKING:
+    import pytest
 
 DEFAULT = Config().run_dir
 

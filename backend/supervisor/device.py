@@ -30,6 +30,10 @@ _LOOKS_AT_ONCE: Final = 40
 """A handshake takes about ten looks.  A guest that rewrites its state without end gets ten a
 second, and between bursts its watch is taken away, so that its events cost nothing."""
 
+_LAST_CLOSE: Final = 1.0
+"""Seconds that a frontend has to follow to Closed when the supervisor leaves: those that live do it
+in milliseconds, and whoever stops a service waits for it."""
+
 _CLAIMS: Final = {
     Move.SAY_CONNECTED: XenbusState.CONNECTED,
     Move.SAY_CLOSING: XenbusState.CLOSING,
@@ -82,15 +86,15 @@ class Device:
     def retire(self) -> None:
         """The supervisor is about to leave: stop at once, even if XenStore cannot be reached."""
         self.retiring = True
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         if self.worker is not None:
             self.worker.stop()
 
     def look(self) -> None:
         """See what is there and do what is due.  Raises ``OSError`` when XenStore fails."""
-        if self._pause is not None:
-            return
-        if not self._throttle.allow(self._services.reactor.now()):
-            self._take_a_break()
+        if not self.retiring and self._rests():
             return
         for _ in range(_MOVES_PER_LOOK):
             if not self._step():
@@ -223,6 +227,8 @@ class Device:
         closing = seen.own is XenbusState.CLOSING and phase is WorkerPhase.NONE
         if closing and self._closing is None:
             timeout = self._services.config.timeouts.close
+            if self.retiring:
+                timeout = min(timeout, _LAST_CLOSE)
             self._closing = self._services.reactor.after(timeout, self._close_late)
         elif not closing and self._closing is not None:
             self._closing.cancel()
@@ -234,10 +240,13 @@ class Device:
         self._late = True
         self._wake()
 
-    def _take_a_break(self) -> None:
-        self.log.warning("too many changes; looking away for a moment")
-        self._pause = self._services.reactor.after(self._throttle.wait(), self._look_again)
-        self._unwatch()
+    def _rests(self) -> bool:
+        """Whether this device has had more than its share of looks, and must wait."""
+        if self._pause is None and not self._throttle.allow(self._services.reactor.now()):
+            self.log.warning("too many changes; looking away for a moment")
+            self._pause = self._services.reactor.after(self._throttle.wait(), self._look_again)
+            self._unwatch()
+        return self._pause is not None
 
     def _look_again(self) -> None:
         self._pause = None

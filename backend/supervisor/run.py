@@ -51,7 +51,7 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
                 trace = os.path.abspath(trace)
                 TraceWriter.create(trace)
         # Before anything else has threads or descriptors that a child should not see.
-        forks = ForkServer()
+        forks = ForkServer(config.platform)
         reactor = Reactor()
         stack.callback(reactor.close)
         checks = ExportChecks(reactor, config.allowed_exports, config.timeouts.start)

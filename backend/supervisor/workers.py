@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ENTRY: Final = "backend.worker.start"
+_PRELOADED: Final = ("backend.worker.start", "backend.cli")
+"""What workers need, and what multiprocessing imports in each child because it was our main."""
+
+_PLATFORMS: Final = {"embedded": "backend.platform.embedded.platform"}
+"""What a platform's handles need, so that no worker has to load it."""
+
 _PACKETS_PER_TURN: Final = 16
 """What is heard of one worker before the loop turns to the others."""
 
@@ -43,9 +48,10 @@ class WorkerError(Exception):
 class ForkServer:
     """Starts processes from a warm one that has the worker's modules loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, platform: str) -> None:
+        own = _PLATFORMS.get(platform.partition(":")[0])
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([_ENTRY])
+        self._context.set_forkserver_preload([*_PRELOADED, *([own] if own else [])])
         # What is ignored stays so across exec: no signal can end a worker between its fork and
         # the moment it ignores them itself.
         with contextlib.ExitStack() as stack:

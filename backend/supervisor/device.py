@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 _MOVES_PER_LOOK: Final = 8
 """More than any conversation needs; a device that wants more waits for its next turn."""
 
-_LOOKS_PER_SECOND: Final = 10.0
-_LOOKS_AT_ONCE: Final = 40
-"""A handshake takes about ten looks.  A guest that rewrites its state without end gets ten a
-second, and between bursts its watch is taken away, so that its events cost nothing."""
+_LOOKS_PER_SECOND: Final = 50.0
+_LOOKS_AT_ONCE: Final = 150
+"""A connection and its end take about ten looks, and a script that calls the user-space frontend in
+a loop makes four of them a second: it must not be held up.  A guest that rewrites its state without
+end gets fifty looks a second, some 20 ms of ours, and between bursts its watch is taken away, so
+that its events cost nothing."""
 
 _LAST_CLOSE: Final = 1.0
 """Seconds that a frontend has to follow to Closed when the supervisor leaves: those that live do it

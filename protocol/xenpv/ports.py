@@ -101,7 +101,7 @@ class EventChannels(Protocol):
         """Close a port of ours.  The other end becomes unbound and can be bound to again."""
 
     def restrict(self, domid: Domid) -> None:
-        """Give up for good binding to any other domain than ``domid`` (EPERM from then on)."""
+        """Give up for good binding to any other domain than ``domid``: ``PermissionError`` then."""
 
     def close(self) -> None:
         """Unbind everything and give the handle back."""

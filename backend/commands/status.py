@@ -19,7 +19,7 @@ EXAMPLE = "xen-fileproxy status --json | jq '.devices[].requests'"
 _ANSWER_TIME: Final = 10.0
 """Seconds; the supervisor itself gives its workers one."""
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "device",
     "tag",
     "state",
@@ -38,6 +38,20 @@ _COLUMNS: Final = (
     "path",
 )
 _LEFT: Final = ("device", "tag", "state", "dialect", "path")
+_LEAST_WANTED_FIRST: Final = (
+    "cpu",
+    "up",
+    "pid",
+    "open",
+    "rings",
+    "msize",
+    "path",
+    "errors",
+    "fids",
+    "dialect",
+    "written",
+    "read",
+)
 _WHITE: Final = "-"
 
 
@@ -147,15 +161,30 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
+def _widths(rows: list[dict[str, str]]) -> dict[str, int]:
+    return {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
+
+
+def fitting(rows: list[dict[str, str]], width: int) -> list[str]:
+    """The columns that a terminal of ``width`` characters can show without cutting one."""
+    widths = _widths(rows)
+    columns = list(COLUMNS)
+    for name in _LEAST_WANTED_FIRST:
+        if sum(widths[column] + 2 for column in columns) - 2 <= width:
+            break
+        columns.remove(name)
+    return columns
+
+
 def _print_plain(rows: list[dict[str, str]]) -> None:
     if not rows:
         sys.stdout.write("no devices\n")
         return
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in _COLUMNS}
-    for row in [{name: name for name in _COLUMNS}, *rows]:
+    widths = _widths(rows)
+    for row in [{name: name for name in COLUMNS}, *rows]:
         cells = (
             row[name].ljust(widths[name]) if name in _LEFT else row[name].rjust(widths[name])
-            for name in _COLUMNS
+            for name in COLUMNS
         )
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
@@ -165,13 +194,18 @@ def _print_rich(rows: list[dict[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
     if not rows:
         sys.stdout.write("no devices\n")
         return
-    table = Table(box=None, pad_edge=False)
-    for name in _COLUMNS:
-        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    columns = fitting(rows, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
     for row in rows:
         # As Text: brackets in a guest's tag are no markup.
-        table.add_row(*(Text(row[name]) for name in _COLUMNS))
-    Console().print(table)
+        table.add_row(*(Text(row[name]) for name in columns))
+    console.print(table)
+    if len(columns) < len(COLUMNS):
+        missing = ", ".join(name for name in COLUMNS if name not in columns)
+        sys.stdout.write(f"(too narrow for {missing}; --json has everything)\n")

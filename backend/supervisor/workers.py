@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PRELOADED: Final = ("backend.worker.start", "backend.cli")
-"""What workers need, and what multiprocessing imports in each child because it was our main."""
+_PRELOADED: Final = ("backend.worker.start", "backend.commands.failure", "argparse")
+"""What workers need, and what our main module needs: multiprocessing runs that in each child."""
 
 _PLATFORMS: Final = {"embedded": "backend.platform.embedded.platform"}
 """What a platform's handles need, so that no worker has to load it."""

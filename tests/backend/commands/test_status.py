@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backend.cli import main
+from backend.commands.status import COLUMNS, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,3 +114,13 @@ def test_other_servers_are_told_apart(capsys: pytest.CaptureFixture[str], answer
     with answering(answer) as path:
         assert main(["status", "--socket", path]) == 1
     assert "the answer is not a supervisor's" in capsys.readouterr().err
+
+
+def test_narrow_terminal_gets_whole_columns() -> None:
+    rows = [dict.fromkeys(COLUMNS, "x" * 9)]
+    assert len(fitting(rows, 200)) == 16
+    narrow = fitting(rows, 80)
+    assert sum(9 + 2 for _ in narrow) - 2 <= 80
+    assert narrow[:3] == ["device", "tag", "state"]
+    assert "cpu" not in narrow
+    assert fitting(rows, 1) == ["device", "tag", "state", "requests"]

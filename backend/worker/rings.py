@@ -6,7 +6,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.xenpv.ids import Gref
-from protocol.xenpv.layout import XEN_9PFS_DATA_INTF
+from protocol.xenpv.layout import RING_ORDER, XEN_9PFS_DATA_INTF
 from protocol.xenpv.ports import PAGE_SIZE
 from protocol.xenpv.ring import ConsumerRing, ProducerRing, backend_rings
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import EventChannels, GrantMapper, SharedPages
 
 _RING_ORDER: Final = Struct("<I")
-_RING_ORDER_AT: Final = 128  # xen/include/public/io/ring.h, struct xen_9pfs_data_intf
 
 
 class ConnectError(Exception):
@@ -70,7 +69,7 @@ def bind_ring(
 
 def _read_interface(copy: bytes, number: int, max_order: int) -> tuple[int, list[Gref]]:
     """The order and the data pages' references, from a private copy of the interface page."""
-    (order,) = _RING_ORDER.unpack_from(copy, _RING_ORDER_AT)
+    (order,) = _RING_ORDER.unpack_from(copy, 4 * RING_ORDER)
     if not 1 <= order <= max_order:
         raise ConnectError(f"ring {number}: ring_order is {order}; it must be 1 to {max_order}")
     return order, [Gref(ref) for ref in XEN_9PFS_DATA_INTF.parse(copy).ref]

@@ -10,6 +10,8 @@ from backend.fileserver.root import open_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backend.share import Share
+
 
 class ExportError(Exception):
     """The directory cannot be exported; the text names it and says why."""
@@ -37,10 +39,15 @@ def open_export(path: str, allowed: Sequence[str] = ()) -> int:
     return root
 
 
-def check_export(path: str, allowed: Sequence[str] = ()) -> str | None:
-    """Why ``path`` cannot be exported now, or ``None``."""
+def check_share(share: Share, allowed: Sequence[str] = ()) -> str | None:
+    """Why ``share`` cannot be served now, or ``None``.
+
+    Of a named file, it is the directory that counts: the file itself may come later.
+    """
+    directories = [os.path.dirname(file.path) for file in share.files] or [share.path]
     try:
-        os.close(open_export(path, allowed))
+        for directory in directories:
+            os.close(open_export(directory, allowed))
     except ExportError as error:
         return str(error)
     return None

@@ -9,6 +9,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from backend.share import Share, share_nodes
 from protocol.xenpv.device import BACKEND_CLASS, FRONTEND_CLASS
 from protocol.xenpv.ids import Devid
 from protocol.xenpv.xenbus import XenbusState
@@ -27,14 +28,6 @@ class ToolstackError(Exception):
     """A share cannot be attached or detached; the text says why."""
 
 
-class Share(NamedTuple):
-    """What is to be attached."""
-
-    path: str
-    tag: str
-    max_open_files: int | None = None
-
-
 class Ends(NamedTuple):
     """The two directories of a device."""
 
@@ -50,8 +43,12 @@ def ends(own: Domid, domid: Domid, devid: Devid) -> Ends:
     )
 
 
-def attach(store: Store, own: Domid, domid: Domid, share: Share, devid: Devid | None) -> Devid:
-    """Create both ends' nodes; the device's number, the lowest free one if ``devid`` is ``None``.
+def attach(
+    store: Store, own: Domid, domid: Domid, share: Share, tag: str, *, devid: Devid | None = None
+) -> Devid:
+    """Create both ends' nodes; the guest mounts ``tag``.  The device's number.
+
+    Without ``devid`` it is the lowest free one.
 
     All nodes come in one transaction: a guest's driver that saw half of them would probe, fail,
     and never try again.  Raises ``ToolstackError``, ``OSError``.
@@ -72,7 +69,7 @@ def attach(store: Store, own: Domid, domid: Domid, share: Share, devid: Devid | 
             if _read(view, parent) is None:
                 view.mkdir(parent)
                 view.set_permissions(parent, ours)
-        _write(view, frontend, _frontend_nodes(own, backend, share), theirs)
+        _write(view, frontend, _frontend_nodes(own, backend, tag), theirs)
         _write(view, backend, _backend_nodes(domid, frontend, share), ours)
         return number
 
@@ -137,35 +134,38 @@ def why_closed(store: Store, device: Ends) -> str | None:
     return None if value is None else value.decode(errors="replace")
 
 
-def _frontend_nodes(own: Domid, backend: str, share: Share) -> dict[str, bytes]:
+def _frontend_nodes(own: Domid, backend: str, tag: str) -> dict[str, bytes]:
     return {
         "backend": backend.encode(),
         "backend-id": b"%d" % own,
         "state": b"%d" % XenbusState.INITIALISING,
-        "tag": share.tag.encode(),
+        "tag": tag.encode(),
     }
 
 
 def _backend_nodes(domid: Domid, frontend: str, share: Share) -> dict[str, bytes]:
-    nodes = {
+    return {
         "frontend": frontend.encode(),
         "frontend-id": b"%d" % domid,
         "online": b"1",
         "state": b"%d" % XenbusState.INITIALISING,
-        "path": share.path.encode(),
-        "security_model": b"none",
+        **share_nodes(share),
     }
-    if share.max_open_files is not None:
-        nodes["max-open-files"] = b"%d" % share.max_open_files
-    return nodes
 
 
 def _write(view: StoreView, end: str, nodes: dict[str, bytes], permissions: list[str]) -> None:
-    view.mkdir(end)
-    view.set_permissions(end, permissions)
+    made = set()
     for name, value in nodes.items():
-        view.write(f"{end}/{name}", value)
-        view.set_permissions(f"{end}/{name}", permissions)
+        path = f"{end}/{name}"
+        # From the device's directory down to the node's own; each gets its permissions.
+        above = [path[:at] for at in range(len(end), len(path)) if path[at] == "/"]
+        for directory in above:
+            if directory not in made:
+                view.mkdir(directory)
+                view.set_permissions(directory, permissions)
+                made.add(directory)
+        view.write(path, value)
+        view.set_permissions(path, permissions)
 
 
 def _free(view: StoreView, own: Domid, domid: Domid) -> Devid:

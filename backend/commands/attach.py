@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, devid, domid, load_config, seconds
+from backend.commands.share_options import add_share, share_of
 from backend.commands.stores import open_store
 from protocol.xenpv.xenbus import XenbusState
 
@@ -30,7 +30,6 @@ _ENDED = (XenbusState.UNKNOWN, XenbusState.CLOSING, XenbusState.CLOSED)
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("domid", metavar="DOMID", type=domid, help="the domain's number")
-    parser.add_argument("--path", metavar="DIR", required=True, help="the directory to share")
     parser.add_argument(
         "--tag", default="share", help="the name that the guest mounts (default: %(default)s)"
     )
@@ -50,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=10.0,
         help="how long to wait; 0 does not wait at all (default: %(default)g)",
     )
+    add_share(parser)
     add_config(parser)
 
 
@@ -57,14 +57,12 @@ def run(args: argparse.Namespace) -> int:
     """Attach, wait, print the device's number."""
     from backend import toolstack
 
-    path = os.path.abspath(args.path)
+    share = share_of(args)
     if not args.tag or len(args.tag.encode()) > 255 or not args.tag.isprintable():
         raise CommandError(f"--tag {args.tag!r}: it must be 1 to 255 printable characters")
     with open_store(load_config(args).platform) as (store, own):
         try:
-            number = toolstack.attach(
-                store, own, args.domid, toolstack.Share(path, args.tag), args.devid
-            )
+            number = toolstack.attach(store, own, args.domid, share, args.tag, devid=args.devid)
         except toolstack.ToolstackError as error:
             raise CommandError(str(error)) from error
         if args.wait:

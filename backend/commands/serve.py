@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from backend import logs
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_verbose, load_config
-from backend.exports import check_export
+from backend.commands.share_options import add_share, share_of
+from backend.exports import check_share
 
 if TYPE_CHECKING:
     import argparse
 
     from backend.config import Config
+    from backend.share import Share
 
 HELP = "serve a directory on a unix or TCP socket, to any 9P2000.L client"
 EXAMPLE = "xen-fileproxy serve --path /srv/files --listen unix:/tmp/files.sock"
@@ -33,7 +35,6 @@ _CLIENTS: Final = 64
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--path", metavar="DIR", required=True, help="the directory to serve")
     parser.add_argument(
         "--listen",
         metavar="ADDRESS",
@@ -41,6 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="unix:SOCKET or tcp:HOST:PORT; there is no authentication, so mind who can connect",
     )
     parser.add_argument("--trace", metavar="FILE", help="write all 9P messages to this new capture")
+    add_share(parser)
     add_config(parser)
     add_verbose(parser)
 
@@ -51,15 +53,15 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args)
     logs.set_up(config.log_level)
-    path, trace = os.path.abspath(args.path), args.trace and os.path.abspath(args.trace)
-    why = check_export(path, config.allowed_exports)
+    share, trace = share_of(args), args.trace and os.path.abspath(args.trace)
+    why = check_share(share, config.allowed_exports)
     if why is not None:
         raise CommandError(why)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(args.listen, stack))
         if trace:
             TraceWriter.create(trace)
-        Server(config, path, trace).run(listener)
+        Server(config, share, trace).run(listener)
     return 0
 
 
@@ -114,9 +116,9 @@ def _unlink(path: str) -> None:
 class Server:
     """Accepts clients, and gives each a process of its own: they share no limit and no fate."""
 
-    def __init__(self, config: Config, path: str, trace: str | None) -> None:
+    def __init__(self, config: Config, share: Share, trace: str | None) -> None:
         self._config = config
-        self._path = path
+        self._share = share
         self._trace = trace
         self._children: set[int] = set()
         self._next = 0
@@ -136,7 +138,7 @@ class Server:
             signal.set_wakeup_fd(writer.fileno())
             selector.register(reader, selectors.EVENT_READ)
             selector.register(listener, selectors.EVENT_READ)
-            log.info("serving %s on %s", self._path, listener.getsockname())
+            log.info("serving %s on %s", self._share.shown, listener.getsockname())
             while not self._stopping:
                 for key, _ in selector.select():
                     if key.fileobj is reader:
@@ -202,10 +204,12 @@ class Server:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         limits = self._config.limits
         session = open_session(
-            self._path,
+            self._share,
             self._config.allowed_exports,
             max_fids=limits.max_fids,
-            max_open_files=limits.max_open_files,
+            max_open_files=min(
+                limits.max_open_files, self._share.max_open_files or limits.max_open_files
+            ),
             max_msize=limits.max_msize,
         )
         trace = self._trace and TraceWriter.open(self._trace, Domid(0), Devid(self._next))

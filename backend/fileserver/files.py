@@ -63,6 +63,13 @@ NOBODY: Final = Owner(NO_CHANGE, NO_CHANGE)
 """Leave the owner as it is."""
 
 
+class Device(NamedTuple):
+    """The numbers of a device node."""
+
+    major: int
+    minor: int
+
+
 class Changes(NamedTuple):
     """What a Tsetattr asks for; the defaults change nothing."""
 

@@ -1,36 +1,18 @@
-"""A file tree as the file server sees it, and the tree of a Dom0 directory.
+"""A file tree as the file server sees it.
 
-A policy is a tree that wraps another: it forwards what it does not care about and answers the
-rest itself.  Read-only refuses, a quota counts in ``create`` and in the ``File`` it hands out,
-named files have a root node of their own, ownership rewrites ``getattr``.
+A policy is a tree that wraps another (``policies/``): it forwards what it does not care about and
+answers the rest itself.  Read-only refuses, a quota counts in ``create`` and in the ``File`` it
+hands out, named files have a root node of their own, ownership rewrites ``getattr``.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
-
-from backend.fileserver.files import NOBODY, Node, Space
-from backend.fileserver.limits import descriptor_slots
-from backend.fileserver.local_files import MAX_OFFSET, LocalDirectory, LocalFile
-from backend.fileserver.names import DOT_DOT
-from backend.fileserver.qids import QidSpace
-from backend.fileserver.root import PIN, PIN_DIRECTORY, check_beneath, open_root
-from backend.fileserver.syscalls import OMIT, utimensat
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import Changes, File, Owner
-    from backend.fileserver.limits import Slots
+    from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
     from backend.fileserver.qids import Status
     from protocol.ninep.messages import Qid
-
-MAX_CREATE_TRIES: Final = 16
-"""How often ``create`` starts again when a name appears and disappears under its hands."""
-
-_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
 
 class Tree(Protocol):
@@ -61,6 +43,18 @@ class Tree(Protocol):
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         """Create a directory."""
 
+    def symlink(self, parent: Node, name: bytes, target: bytes, owner: Owner) -> Qid:
+        """Create a symbolic link; nobody but the guest ever follows it."""
+
+    def mknod(self, parent: Node, name: bytes, mode: int, device: Device, owner: Owner) -> Qid:
+        """Create what ``mode`` says: a FIFO, a socket or a regular file; EPERM for a device."""
+
+    def link(self, node: Node, parent: Node, name: bytes) -> None:
+        """Give a file that is no directory one more name."""
+
+    def readlink(self, node: Node) -> bytes:
+        """Where a symbolic link points; EINVAL for anything else."""
+
     def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
         """Remove an entry: an empty directory, or anything else."""
 
@@ -73,226 +67,20 @@ class Tree(Protocol):
     def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
         """Change attributes; ``file`` is the open file through which it is asked, if any."""
 
+    def xattr_get(self, node: Node, name: bytes) -> bytes:
+        """An extended attribute's value; ENODATA if there is none of this name."""
+
+    def xattr_list(self, node: Node) -> list[bytes]:
+        """The names of the extended attributes, in any order."""
+
+    def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        """Set one; ``flags`` are ``os.XATTR_*``: EEXIST, ENODATA."""
+
+    def xattr_remove(self, node: Node, name: bytes) -> None:
+        """Remove one; ENODATA if there is none of this name."""
+
     def statfs(self, node: Node) -> Space:
         """The file system that ``node`` is on."""
 
     def close(self) -> None:
         """Let go of the root.  Nodes still held stay usable until they are released."""
-
-
-class LocalTree:
-    """The tree of a Dom0 directory: each operation relative to a descriptor, one name at a time.
-
-    Why nothing outside the root can be reached:
-
-    - A name is one component (``names.check_name``), opened with ``O_PATH | O_NOFOLLOW`` relative
-      to a descriptor: the kernel looks into that directory only, and follows no link.
-    - ``..`` is believed only after climbing from there has met the root.
-    - A node is opened for real through ``/proc/self/fd/N``, which leads to the very inode that the
-      descriptor pins, and only if that is a regular file or a directory: a name that is swapped
-      meanwhile for a link, a device or a FIFO is never looked at again.
-
-    Modes are taken as they come: whoever starts the process clears its umask, because a guest's
-    modes have been through the guest's own.
-    """
-
-    def __init__(self, root: str | int, descriptors: Slots | None = None) -> None:
-        """``root`` is a path, or a descriptor of a directory, which is taken over.
-
-        ``descriptors`` bounds nodes and open files; trees of one process share one such bound.
-        Must be called in the process that serves the tree: ``/proc/self`` is that process.
-        Raises ``OSError``: what ``open_root`` says; EMFILE; any, where /proc is not mounted.
-        """
-        root_fd = open_root(root) if isinstance(root, str) else root
-        try:
-            self._descriptors: Final = descriptors or descriptor_slots()
-            self._descriptors.check(1)
-            status = os.fstat(root_fd)
-            # Held open, so that it serves on when the worker has given up its view of /proc.
-            self._proc = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            os.close(root_fd)
-            raise
-        self._descriptors.take()
-        self._key = (status.st_dev, status.st_ino)
-        self._qids = QidSpace(status.st_dev)
-        self.root: Final = Node(root_fd, stat.S_IFDIR, self._qids.qid(status), self._descriptors)
-
-    def close(self) -> None:
-        self.root.release()
-        os.close(self._proc)
-
-    def lookup(self, parent: Node, name: bytes) -> Node:
-        return self._pin(name, PIN, parent.fd)
-
-    def parent(self, node: Node) -> Node:
-        if node.qid.path == self.root.qid.path:
-            return self.root.hold()
-        above = self._pin(DOT_DOT, PIN_DIRECTORY, node.fd)
-        try:
-            check_beneath(above.fd, self._key)
-        except OSError:
-            above.release()
-            raise
-        return above
-
-    def open(self, node: Node, flags: int) -> File:
-        if node.kind == stat.S_IFREG:
-            fd = self._open(b"%d" % node.fd, flags | os.O_CLOEXEC, self._proc)
-            return LocalFile(fd, self._descriptors, writable=_writable(flags))
-        if node.kind == stat.S_IFDIR:
-            if _writable(flags) or flags & os.O_TRUNC:
-                raise OSError(errno.EISDIR, "a directory cannot be opened for writing")
-            # Not as "." below itself: that would ask for permission to search it, too.
-            fd = self._open(
-                b"%d" % node.fd, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, self._proc
-            )
-            above = node.qid.path if node.qid.path == self.root.qid.path else None
-            return LocalDirectory(fd, self._descriptors, self._qids, above)
-        if node.kind == stat.S_IFLNK:
-            raise OSError(errno.ELOOP, "a symbolic link is not followed")
-        # The guest's kernel opens FIFOs and devices in the guest; Dom0's are opened for nobody.
-        # ENXIO is what Linux says of a socket, and QEMU of all of these (CVE-2023-2861).
-        raise OSError(errno.ENXIO, "neither a regular file nor a directory")
-
-    def create(
-        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
-    ) -> tuple[Node, File]:
-        """``O_EXCL`` first, whatever was asked: what this call creates is a regular file for sure,
-        and what was there before is looked at before it is opened.
-        """
-        self._descriptors.check(2)  # no file is left behind that cannot be handed out
-        new = flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        for _ in range(MAX_CREATE_TRIES):
-            try:
-                fd = self._open(name, new, parent.fd, mode)
-            except FileExistsError:
-                if flags & os.O_EXCL:
-                    raise
-            else:
-                return self._created(fd, flags, mode, owner)
-            try:
-                node = self.lookup(parent, name)
-            except FileNotFoundError:
-                continue
-            return self._existing(node, flags)
-        raise OSError(errno.ESTALE, "the name comes and goes")
-
-    def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
-        os.mkdir(name, mode, dir_fd=parent.fd)
-        # Whoever swaps the name meanwhile for another directory of the export gives that one away;
-        # Tsetattr lets him do so anyway.
-        fd = os.open(name, PIN_DIRECTORY, dir_fd=parent.fd)
-        try:
-            self._settle(fd, mode, owner)
-            return self._qids.qid(os.fstat(fd))
-        finally:
-            os.close(fd)
-
-    def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
-        if directory:
-            os.rmdir(name, dir_fd=parent.fd)
-        else:
-            os.unlink(name, dir_fd=parent.fd)
-
-    def rename(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
-        os.rename(old_name, new_name, src_dir_fd=old_parent.fd, dst_dir_fd=new_parent.fd)
-
-    def getattr(self, node: Node) -> tuple[Qid, Status]:
-        status = os.fstat(node.fd)
-        return self._qids.qid(status), status
-
-    def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
-        """In this order, because a change of size sets mtime, and one of owner clears set-id bits.
-
-        On the pinned inode: a symbolic link is changed itself, or says EOPNOTSUPP (mode).
-        """
-        mode, owner, size, atime, mtime, touch = changes
-        if size is not None:
-            self._resize(node, file, size)
-        inode = b"%d" % node.fd
-        if touch or owner != NOBODY:
-            os.chown(inode, owner.uid, owner.gid, dir_fd=self._proc)
-        if mode is not None:
-            os.chmod(inode, mode, dir_fd=self._proc)
-        if atime != OMIT or mtime != OMIT:
-            utimensat(inode, atime, mtime, dir_fd=self._proc)
-
-    def statfs(self, node: Node) -> Space:
-        # f_blocks counts units of f_frsize (statvfs(3)); 9P has one size only, and Linux
-        # multiplies by that.
-        found = os.fstatvfs(node.fd)
-        return Space(
-            found.f_frsize,
-            found.f_blocks,
-            found.f_bfree,
-            found.f_bavail,
-            found.f_files,
-            found.f_ffree,
-            found.f_fsid,
-            found.f_namemax,
-        )
-
-    def _created(self, fd: int, flags: int, mode: int, owner: Owner) -> tuple[Node, File]:
-        file = LocalFile(fd, self._descriptors, writable=_writable(flags))
-        try:
-            self._settle(fd, mode, owner)
-            return self._pin(b"%d" % fd, os.O_PATH | os.O_CLOEXEC, self._proc), file
-        except OSError:
-            file.close()
-            raise
-
-    def _existing(self, node: Node, flags: int) -> tuple[Node, File]:
-        try:
-            if node.kind == stat.S_IFDIR:
-                raise OSError(errno.EISDIR, "the name is a directory's")
-            return node, self.open(node, flags)
-        except OSError:
-            node.release()
-            raise
-
-    def _settle(self, fd: int, mode: int, owner: Owner) -> None:
-        """Give a new file its owner, as far as this process may (security model "none"), and its
-        set-id bits, which chown(2) takes away and mkdir(2) does not set.
-        """
-        inode = b"%d" % fd
-        if owner != NOBODY:
-            with suppress(OSError):
-                os.chown(inode, owner.uid, owner.gid, dir_fd=self._proc)
-        if mode & _SET_ID:
-            with suppress(OSError):
-                os.chmod(inode, mode, dir_fd=self._proc)
-
-    def _resize(self, node: Node, file: File | None, size: int) -> None:
-        if size > MAX_OFFSET:
-            raise OSError(errno.EFBIG, f"{size} bytes is beyond any file")
-        if file is not None and file.writable:
-            os.ftruncate(file.fileno(), size)
-            return
-        opened = self.open(node, os.O_WRONLY)
-        try:
-            os.ftruncate(opened.fileno(), size)
-        finally:
-            opened.close()
-
-    def _pin(self, name: bytes, flags: int, dir_fd: int) -> Node:
-        fd = self._open(name, flags, dir_fd)
-        try:
-            status = os.fstat(fd)
-            return Node(fd, stat.S_IFMT(status.st_mode), self._qids.qid(status), self._descriptors)
-        except OSError:
-            os.close(fd)
-            self._descriptors.give()
-            raise
-
-    def _open(self, name: bytes, flags: int, dir_fd: int, mode: int = 0) -> int:
-        self._descriptors.take()
-        try:
-            return os.open(name, flags, mode, dir_fd=dir_fd)
-        except OSError:
-            self._descriptors.give()
-            raise
-
-
-def _writable(flags: int) -> bool:
-    return flags & os.O_ACCMODE != os.O_RDONLY

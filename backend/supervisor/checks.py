@@ -7,11 +7,12 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from backend.exports import check_export
+from backend.exports import check_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backend.share import Share
     from backend.supervisor.reactor import Reactor
 
 Verdict = str | None
@@ -31,8 +32,8 @@ class ExportChecks:
         self._done: deque[tuple[Callable[[Verdict], None], Verdict]] = deque()
         reactor.register(self._wake, self._deliver)
 
-    def submit(self, path: str, tell: Callable[[Verdict], None]) -> None:
-        """Check ``path``; ``tell`` is called from the loop, once, within the timeout."""
+    def submit(self, share: Share, tell: Callable[[Verdict], None]) -> None:
+        """Check ``share``; ``tell`` is called from the loop, once, within the timeout."""
         answered = False
 
         def once(verdict: Verdict) -> None:
@@ -44,10 +45,10 @@ class ExportChecks:
 
         deadline = self._reactor.after(
             self._timeout,
-            lambda: once(f"path {path}: no answer from its file system in {self._timeout:g} s"),
+            lambda: once(f"{share.shown}: no answer from its file system in {self._timeout:g} s"),
         )
         # A daemon thread: one that hangs in the kernel must not keep the supervisor from its exit.
-        threading.Thread(target=self._run, args=(path, once), daemon=True).start()
+        threading.Thread(target=self._run, args=(share, once), daemon=True).start()
 
     def close(self) -> None:
         """Tell nobody any more."""
@@ -56,8 +57,8 @@ class ExportChecks:
             self._closed = True
             os.close(self._wake)
 
-    def _run(self, path: str, tell: Callable[[Verdict], None]) -> None:
-        verdict = check_export(path, self._allowed)
+    def _run(self, share: Share, tell: Callable[[Verdict], None]) -> None:
+        verdict = check_share(share, self._allowed)
         with self._lock:
             if not self._closed:
                 self._done.append((tell, verdict))

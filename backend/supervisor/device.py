@@ -185,18 +185,19 @@ class Device:
 
         try:
             self._nodes.check_frontend(seen)
+            share = self._nodes.read_share()
         except NodeError as error:
             verdict(str(error))
         else:
             self._export = Export.CHECKING
-            self._services.checks.submit(seen.path or "", verdict)
+            self._services.checks.submit(share, verdict)
 
     def _start(self, seen: Seen) -> None:
         services = self._services
         try:
             self._nodes.check_frontend(seen)
             rings = self._nodes.read_rings(seen, services.offer)
-            settings = services.worker_settings(self.key, seen, rings)
+            settings = services.worker_settings(self.key, self._nodes.read_share(), rings)
             timeouts = services.config.timeouts
             self.worker = Worker(services.forks, services.reactor, settings, timeouts, self._wake)
         except (NodeError, HandshakeError) as error:

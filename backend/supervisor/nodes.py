@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NamedTuple
 
+from backend.share import Share, ShareError, read_share
 from protocol.xenpv.device import BackendOffer, RingOffer, backend_nodes, read_frontend_nodes
 from protocol.xenpv.xenbus import XenbusState
 
@@ -39,7 +40,6 @@ class Seen(NamedTuple):
     """``None`` while there is no such node yet."""
     path: str | None
     tag: str | None
-    max_open_files: int | None
     domain: bytes | None
     """What identifies the domain over its life; ``None`` when there is no such domain."""
 
@@ -64,7 +64,6 @@ class DeviceNodes:
             frontend_path=frontend,
             path=self._text("path"),
             tag=self._tag(frontend),
-            max_open_files=_limit(self._text("max-open-files")),
             domain=self._domain(),
         )
 
@@ -74,13 +73,18 @@ class DeviceNodes:
 
     def check_frontend(self, seen: Seen) -> None:
         """What the toolstack wrote must make sense.  Raises ``NodeError``."""
-        if seen.path is None:
-            raise NodeError("path is missing; it must name the directory to export")
         if not self.is_home(seen.frontend_path):
             raise NodeError(f'frontend is "{seen.frontend_path}"; it must lie below {self._home}')
         named = self._text("frontend-id")
         if named != str(self._key.domid):
             raise NodeError(f'frontend-id is "{named}"; it must be {self._key.domid}, as the path')
+
+    def read_share(self) -> Share:
+        """What is to be shared, and how.  Raises ``NodeError``."""
+        try:
+            return read_share(lambda name: self._read(f"{self.backend}/{name}"))
+        except ShareError as error:
+            raise NodeError(str(error)) from error
 
     def read_rings(self, seen: Seen, offer: BackendOffer) -> list[RingOffer]:
         """What the frontend chose.  Raises ``HandshakeError``."""
@@ -152,10 +156,3 @@ class DeviceNodes:
             if error.errno == errno.EINVAL:  # a path that XenStore does not take: no such node
                 return None
             raise
-
-
-def _limit(text: str | None) -> int | None:
-    """A toolstack's limit; libxl writes 0 for none."""
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 9:
-        return None
-    return int(text) or None

@@ -10,9 +10,9 @@ from protocol.xenpv.device import BackendOffer
 
 if TYPE_CHECKING:
     from backend.config import Config
+    from backend.share import Share
     from backend.supervisor.checks import ExportChecks
     from backend.supervisor.keys import DeviceKey
-    from backend.supervisor.nodes import Seen
     from backend.supervisor.reactor import Reactor
     from backend.supervisor.workers import ForkServer
     from protocol.xenpv.device import RingOffer
@@ -39,21 +39,24 @@ class Services:
         limits = self.config.limits
         return BackendOffer(limits.max_rings, limits.max_ring_page_order)
 
-    def worker_settings(self, key: DeviceKey, seen: Seen, rings: list[RingOffer]) -> WorkerSettings:
+    def worker_settings(
+        self, key: DeviceKey, share: Share, rings: list[RingOffer]
+    ) -> WorkerSettings:
         """What a worker for this device is told."""
         limits = self.config.limits
-        open_files = min(limits.max_open_files, seen.max_open_files or limits.max_open_files)
         return WorkerSettings(
             platform=self.config.platform,
             domid=key.domid,
             devid=key.devid,
-            path=seen.path or "",
+            share=share,
             allowed_exports=self.config.allowed_exports,
             rings=tuple(rings),
             max_order=limits.max_ring_page_order,
             max_msize=limits.max_msize,
             max_fids=limits.max_fids,
-            max_open_files=open_files,
+            max_open_files=min(
+                limits.max_open_files, share.max_open_files or limits.max_open_files
+            ),
             log_level=self.config.log_level,
             trace=self.trace,
         )

@@ -1,21 +1,37 @@
-"""A session on a directory, with its limits: what a worker and ``serve`` have in common."""
+"""A session on a share, with its limits: what a worker and ``serve`` have in common.
+
+The one place where a share's policies are put around its tree.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backend.exports import open_export
+from backend.exports import ExportError, open_export
 from backend.fileserver.limits import Limits, Slots
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.session import Session
-from backend.fileserver.tree import LocalTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backend.fileserver.tree import Tree
+    from backend.share import Share
+
 
 def open_session(
-    path: str, allowed: Sequence[str], *, max_fids: int, max_open_files: int, max_msize: int
+    share: Share, allowed: Sequence[str], *, max_fids: int, max_open_files: int, max_msize: int
 ) -> Session:
-    """Open the export in this process.  Raises ``ExportError``, ``OSError``."""
+    """Open the share in this process.  Raises ``ExportError``, ``OSError``."""
     limits = Limits(fids=Slots("fids", max_fids), open_files=Slots("open files", max_open_files))
-    return Session(LocalTree(open_export(path, allowed)), limits, max_msize)
+    return Session(open_tree(share, allowed), limits, max_msize)
+
+
+def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
+    """The share's tree inside its policies, innermost first.  Raises ``ExportError``, ``OSError``.
+
+    What a share asks for and nobody serves yet is refused, never left out.
+    """
+    if share.files:
+        raise ExportError("named files are not served yet")
+    return LocalTree(open_export(share.path, allowed))

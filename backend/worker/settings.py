@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from backend.share import Share
     from protocol.xenpv.device import RingOffer
     from protocol.xenpv.ids import Devid, Domid
 
@@ -18,10 +19,9 @@ class WorkerSettings:
     """As ``open_platform`` takes it."""
     domid: Domid
     devid: Devid
-    path: str
-    """The export's root."""
+    share: Share
     allowed_exports: tuple[str, ...]
-    """Directories that the root, once opened, must be or lie under; empty: any."""
+    """Directories that what is shared, once opened, must be or lie under; empty: any."""
     rings: tuple[RingOffer, ...]
     max_order: int
     max_msize: int

@@ -86,7 +86,7 @@ def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
 
 def _connect(settings: WorkerSettings, events: EventChannels, rings: list[BoundRing]) -> Connection:
     session = open_session(
-        settings.path,
+        settings.share,
         settings.allowed_exports,
         max_fids=settings.max_fids,
         max_open_files=settings.max_open_files,

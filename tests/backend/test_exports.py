@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.exports import ExportError, check_export, open_export
+from backend.exports import ExportError, check_share, open_export
+from backend.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ def test_directory_is_opened(tmp_path: Path) -> None:
 def test_link_to_a_directory_counts_as_the_directory(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    assert check_export(str(tmp_path / "link"), [str(tmp_path / "real")]) is None
+    assert check_share(Share(str(tmp_path / "link")), [str(tmp_path / "real")]) is None
 
 
 @pytest.mark.parametrize(
@@ -66,10 +67,10 @@ def test_unreadable_directory_is_named() -> None:
         secret = f"{top}/secret"
         os.mkdir(secret, 0o300)
         os.chmod(secret, 0o300)
-        assert f"{secret}: Permission denied" in as_ordinary_user(check_export, secret)
+        assert f"{secret}: Permission denied" in as_ordinary_user(check_share, Share(secret))
 
 
-def as_ordinary_user(call: Callable[[str], str | None], argument: str) -> str:
+def as_ordinary_user(call: Callable[[Share], str | None], argument: Share) -> str:
     """What ``call`` returns in a child process that is not root, who may read everything."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -90,11 +91,11 @@ def test_allowed_is_itself_and_below_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "srv" / "out").symlink_to(tmp_path / "other")
     allowed = [f"{tmp_path}/none", f"{tmp_path}/srv"]
-    assert check_export(f"{tmp_path}/srv", allowed) is None
-    assert check_export(f"{tmp_path}/srv/a/b", allowed) is None
-    assert check_export("/", ["/"]) is None
+    assert check_share(Share(f"{tmp_path}/srv"), allowed) is None
+    assert check_share(Share(f"{tmp_path}/srv/a/b"), allowed) is None
+    assert check_share(Share("/"), ["/"]) is None
     for outside in ("srv2", "other", "srv/../other", "srv/out", ""):
-        why = check_export(f"{tmp_path}/{outside}", allowed)
+        why = check_share(Share(f"{tmp_path}/{outside}"), allowed)
         assert why is not None
         assert "not below an entry of allowed-exports" in why
 
@@ -102,5 +103,5 @@ def test_allowed_is_itself_and_below_nothing_else(tmp_path: Path) -> None:
 def test_no_descriptor_is_left(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
     for path in (str(tmp_path), f"{tmp_path}/none", __file__):
-        check_export(path, ["/nowhere"])
+        check_share(Share(path), ["/nowhere"])
     assert os.listdir("/proc/self/fd") == before

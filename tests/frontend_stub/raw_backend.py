@@ -7,7 +7,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from backend.toolstack import Share, attach, ends
+from backend.share import Share
+from backend.toolstack import attach, ends
 from backend.worker.rings import bind_ring
 from protocol.xenpv.device import BackendOffer, backend_nodes, read_frontend_nodes
 from protocol.xenpv.ids import DOM0, Devid, Domid
@@ -37,7 +38,7 @@ class RawBackend:
         self.mapper = dom0.grant_mapper()
         self._stack.callback(self.mapper.close)
         self.rings: list[BoundRing] = []
-        attach(self.store, DOM0, domid, Share("/nowhere", tag), DEVID)
+        attach(self.store, DOM0, domid, Share("/nowhere"), tag, devid=DEVID)
         self.frontend, self.backend = ends(DOM0, domid, DEVID)
         self.store.watch(f"{self.frontend}/state", "raw")
 

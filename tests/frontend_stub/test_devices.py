@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.toolstack import Share, attach
+from backend.share import Share
+from backend.toolstack import attach
 from frontend_stub.devices import FoundDevice, find_device, list_devices
 from protocol.xenpv.ids import DOM0, Devid, Domid
 
@@ -42,9 +43,9 @@ def test_no_device(guest: Store) -> None:
 
 
 def test_the_only_one_or_the_one_asked_for(dom0: Store, guest: Store) -> None:
-    attach(dom0, DOM0, GUEST, Share("/a", "one"), Devid(3))
+    attach(dom0, DOM0, GUEST, Share("/a"), "one", devid=Devid(3))
     assert find_device(guest) == 3
-    attach(dom0, DOM0, GUEST, Share("/b", "two"), Devid(12))
+    attach(dom0, DOM0, GUEST, Share("/b"), "two", devid=Devid(12))
     assert list_devices(guest) == [FoundDevice(Devid(3), "one"), FoundDevice(Devid(12), "two")]
     assert find_device(guest, tag="two") == 12
     assert find_device(guest, devid=3) == 3
@@ -59,7 +60,7 @@ def test_the_only_one_or_the_one_asked_for(dom0: Store, guest: Store) -> None:
 
 
 def test_names_that_are_no_numbers_are_passed_over(dom0: Store, guest: Store) -> None:
-    attach(dom0, DOM0, GUEST, Share("/a", "one"), Devid(0))
+    attach(dom0, DOM0, GUEST, Share("/a"), "one", devid=Devid(0))
     guest.write("device/9pfs/0/tag", b"\xff")
     dom0.write("/local/domain/5/device/9pfs/rubbish/x", b"")
     assert list_devices(guest) == [FoundDevice(Devid(0), "\ufffd")]

@@ -14,8 +14,8 @@ from backend.fileserver import directories, io
 from backend.fileserver.deferred import Deferred
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.limits import Limits
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.session import Session
-from backend.fileserver.tree import LocalTree
 from protocol.ninep.directory import decode_entries
 from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDONLY, DOTL_RDWR, SETATTR_SIZE
 from protocol.ninep.ids import NOFID, NONUNAME, NOTAG, Fid, Tag

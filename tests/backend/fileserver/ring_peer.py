@@ -9,8 +9,8 @@ from backend.fileserver.connection import Connection
 from backend.fileserver.counters import Counters
 from backend.fileserver.lane import Lane
 from backend.fileserver.limits import Limits
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.session import Session
-from backend.fileserver.tree import LocalTree
 from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
 from protocol.ninep.flags import DOTL_RDWR
 from protocol.ninep.ids import NOFID, NOTAG, Fid, Tag

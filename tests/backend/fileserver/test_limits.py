@@ -15,7 +15,7 @@ from backend.fileserver.limits import (
     Slots,
     descriptor_slots,
 )
-from backend.fileserver.tree import LocalTree
+from backend.fileserver.local_tree import LocalTree
 
 from .client import refused
 

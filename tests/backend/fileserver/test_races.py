@@ -14,7 +14,7 @@ import pytest
 
 from backend.fileserver.files import NOBODY
 from backend.fileserver.limits import Slots
-from backend.fileserver.tree import MAX_CREATE_TRIES, LocalTree
+from backend.fileserver.local_tree import MAX_CREATE_TRIES, LocalTree
 from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDWR, DOTL_TRUNC
 from protocol.ninep.messages import Twalk
 

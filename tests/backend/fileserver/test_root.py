@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.root import check_beneath, file_key, open_root
-from backend.fileserver.tree import LocalTree
 
 from .client import Client, refused, unprivileged
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.fileserver.limits import Limits
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.session import MAX_ANAME, MIN_MSIZE, Session
-from backend.fileserver.tree import LocalTree
 from protocol.ninep.dialects import Dialect
 from protocol.ninep.flags import QTDIR
 from protocol.ninep.ids import NOFID, NONUNAME, NOTAG, Fid, Tag

@@ -12,8 +12,8 @@ import pytest
 from backend.fileserver.files import NOBODY, Changes, Owner
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_files import READ_AHEAD
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.syscalls import NOW, Timespec
-from backend.fileserver.tree import LocalTree
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 
 from .client import refused

@@ -1,91 +1,26 @@
-"""A policy that allows everything: forwards each operation of a tree and of its open files.
-
-Shows that policies can wrap a tree without knowing it, and is the base of the ones tests need.
-"""
+"""A policy that changes nothing but leaves no object as it is: nothing may see through it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from backend.fileserver.files import Changes, File, Node, Owner, Pin, Space
-    from backend.fileserver.qids import Status
-    from backend.fileserver.tree import Tree
-    from protocol.ninep.messages import Dirent, Qid
+    from backend.fileserver.files import File
+    from protocol.ninep.messages import Dirent
 
 
-class WrappedFile:
-    def __init__(self, inner: File) -> None:
-        self.inner = inner
-        self.writable = inner.writable
-
-    def fileno(self) -> int:
-        return self.inner.fileno()
-
-    def read(self, buffers: Sequence[memoryview], offset: int) -> int:
-        return self.inner.read(buffers, offset)
-
-    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
-        return self.inner.write(buffers, offset)
-
+class WrappedFile(ForwardingFile):
     def entries(self, cookie: int) -> Iterable[Dirent]:
         return (entry for entry in self.inner.entries(cookie) if self.shows(entry.name))
 
     def shows(self, name: bytes) -> bool:
         return bool(name)
 
-    def pin(self) -> Pin:
-        return self.inner.pin()
 
-    def close(self) -> None:
-        self.inner.close()
-
-
-class WrappedTree:
-    def __init__(self, inner: Tree) -> None:
-        self.inner = inner
-
-    @property
-    def root(self) -> Node:
-        return self.inner.root
-
+class WrappedTree(ForwardingTree):
     def wrap(self, file: File) -> File:
         return WrappedFile(file)
-
-    def lookup(self, parent: Node, name: bytes) -> Node:
-        return self.inner.lookup(parent, name)
-
-    def parent(self, node: Node) -> Node:
-        return self.inner.parent(node)
-
-    def open(self, node: Node, flags: int) -> File:
-        return self.wrap(self.inner.open(node, flags))
-
-    def create(
-        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
-    ) -> tuple[Node, File]:
-        node, file = self.inner.create(parent, name, flags, mode, owner)
-        return node, self.wrap(file)
-
-    def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
-        return self.inner.mkdir(parent, name, mode, owner)
-
-    def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
-        self.inner.unlink(parent, name, directory=directory)
-
-    def rename(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
-        self.inner.rename(old_parent, old_name, new_parent, new_name)
-
-    def getattr(self, node: Node) -> tuple[Qid, Status]:
-        return self.inner.getattr(node)
-
-    def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
-        self.inner.setattr(node, file, changes)
-
-    def statfs(self, node: Node) -> Space:
-        return self.inner.statfs(node)
-
-    def close(self) -> None:
-        self.inner.close()

@@ -8,7 +8,7 @@ import pytest
 
 from backend import toolstack
 from backend.platform import open_platform
-from backend.toolstack import Share
+from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from protocol.xenpv.xenbus import XenbusState as S
 from tests.backend.supervisor.guest import Guest
@@ -36,9 +36,9 @@ def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
 @pytest.fixture
 def guest(supervisor: Supervisor, store: Store, platform: str, export: Path) -> Iterator[Guest]:
     """A guest whose device waits for it, and which afterwards connects as it should."""
-    share = Share(str(export), "files")
+    share = Share(str(export))
     for devid in (0, 1):
-        toolstack.attach(store, DOM0, Domid(5), share, Devid(devid))
+        toolstack.attach(store, DOM0, Domid(5), share, "files", devid=Devid(devid))
     with Guest(platform, 5) as guest, Guest(platform, 5, 1) as other:
         other.connect()
         guest.wait_backend(S.INIT_WAIT)
@@ -154,7 +154,10 @@ def test_bad_export_path(
     reason: str,
 ) -> None:
     (place / "file").write_text("")
-    toolstack.attach(store, DOM0, Domid(5), Share(str(make(place)), "files"), Devid(0))
+    share = Share(str(place))
+    # A toolstack that is not ours may write what no ``Share`` of ours can hold.
+    object.__setattr__(share, "path", str(make(place)))
+    toolstack.attach(store, DOM0, Domid(5), share, "files", devid=Devid(0))
     with Guest(f"embedded:{place / 'hv'}", 5) as guest:
         guest.wait_backend(S.CLOSED)
         assert reason in (guest.error() or "")
@@ -220,7 +223,7 @@ def test_guest_that_rewrites_its_state_without_end_starves_nobody(
     supervisor: Supervisor, store: Store, platform: str, export: Path
 ) -> None:
     for devid in (0, 1):
-        toolstack.attach(store, DOM0, Domid(5), Share(str(export), "files"), Devid(devid))
+        toolstack.attach(store, DOM0, Domid(5), Share(str(export)), "files", devid=Devid(devid))
     with Guest(platform, 5) as storm, Guest(platform, 5, 1) as other:
         storm.wait_backend(S.INIT_WAIT)
         written = 0

@@ -10,7 +10,8 @@ import pytest
 
 from backend import toolstack
 from backend.platform import open_platform
-from backend.toolstack import Share, ToolstackError
+from backend.share import Share
+from backend.toolstack import ToolstackError
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from protocol.xenpv.xenbus import XenbusState as S
 from tests.backend.supervisor.guest import Guest
@@ -35,7 +36,9 @@ def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
 
 
 def attach(store: Store, path: Path | str, domid: int = 5, devid: int = 0) -> None:
-    number = toolstack.attach(store, DOM0, Domid(domid), Share(str(path), "files"), Devid(devid))
+    number = toolstack.attach(
+        store, DOM0, Domid(domid), Share(str(path)), "files", devid=Devid(devid)
+    )
     assert number == devid
 
 
@@ -281,7 +284,7 @@ def test_attach_refuses_what_is_there_or_has_no_domain(store: Store, export: Pat
     attach(store, export)
     with pytest.raises(ToolstackError, match="has a device 0 already"):
         attach(store, export)
-    assert toolstack.attach(store, DOM0, Domid(5), Share(str(export), "x"), None) == 1
+    assert toolstack.attach(store, DOM0, Domid(5), Share(str(export)), "x", devid=None) == 1
     with pytest.raises(ToolstackError, match="domain 77: no such domain"):
         attach(store, export, domid=77)
     assert store.list("/local/domain/0/backend/xen_9pfs") == ["5"]

@@ -11,7 +11,7 @@ import pytest
 
 from backend import toolstack
 from backend.platform import open_platform
-from backend.toolstack import Share
+from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from protocol.xenpv.xenbus import XenbusState as S
 from tests.backend.supervisor.guest import Guest
@@ -34,7 +34,7 @@ def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
 
 
 def attach(store: Store, export: Path, devid: int = 0) -> None:
-    toolstack.attach(store, DOM0, Domid(5), Share(str(export), "files"), Devid(devid))
+    toolstack.attach(store, DOM0, Domid(5), Share(str(export)), "files", devid=Devid(devid))
 
 
 def command_line(pid: int) -> str:

@@ -1,0 +1,95 @@
+"""The options that describe a share, for every command that makes one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from backend.commands.failure import CommandError
+from backend.share import Commit, NamedFile, SecurityModel, Share, ShareError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_share(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; ``share_of`` makes a share of them."""
+    what = parser.add_argument_group("what is shared (--path, or named files)")
+    what.add_argument("--path", metavar="DIR", help="the directory to share")
+    what.add_argument(
+        "--file",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="share the file PATH under NAME, for reading; nothing else is visible",
+    )
+    what.add_argument(
+        "--writable-file",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="as --file, but the guest may create, write and remove it",
+    )
+    how = parser.add_argument_group("by which rules")
+    how.add_argument("--read-only", action="store_true", help="the guest changes nothing")
+    how.add_argument(
+        "--security-model",
+        choices=[model.value for model in SecurityModel],
+        default=SecurityModel.NONE.value,
+        help="owners and modes: as in Dom0 (none), or kept in extended attributes as QEMU does "
+        "(default: %(default)s)",
+    )
+    how.add_argument(
+        "--commit",
+        choices=[commit.value for commit in Commit],
+        default=Commit.NONE.value,
+        help="atomic: a new file appears when it is closed, whole (default: %(default)s)",
+    )
+    how.add_argument(
+        "--fsync-on-close", action="store_true", help="a written file is on disk when it is closed"
+    )
+    how.add_argument("--max-space", metavar="MIB", type=int, help="disk space under the root")
+    how.add_argument("--max-files", metavar="N", type=int, help="files under the root")
+    how.add_argument("--max-open-files", metavar="N", type=int, help="files open at once")
+    how.add_argument(
+        "--auto-delete",
+        action="store_true",
+        help="remove the oldest files that are not open where a limit would be passed",
+    )
+
+
+def share_of(args: argparse.Namespace) -> Share:
+    """The share that the options describe.  Raises ``CommandError``."""
+    for option in ("max_space", "max_files", "max_open_files"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            name = option.replace("_", "-")
+            raise CommandError(f"--{name} {value}: it must be 1 or more; without it, no limit")
+    files = [
+        *(_named("--file", text, writable=False) for text in args.file),
+        *(_named("--writable-file", text, writable=True) for text in args.writable_file),
+    ]
+    if bool(args.path) == bool(files):
+        raise CommandError("give either --path, or files with --file and --writable-file")
+    try:
+        return Share(
+            path=os.path.abspath(args.path) if args.path else "",
+            files=tuple(files),
+            security_model=SecurityModel(args.security_model),
+            max_space=args.max_space,
+            max_files=args.max_files,
+            max_open_files=args.max_open_files,
+            auto_delete=args.auto_delete,
+            read_only=args.read_only,
+            commit=Commit(args.commit),
+            fsync_on_close=args.fsync_on_close,
+        )
+    except ShareError as error:
+        raise CommandError(str(error)) from error
+
+
+def _named(option: str, text: str, *, writable: bool) -> NamedFile:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise CommandError(f"{option} {text}: it must be NAME=PATH")
+    return NamedFile(name, os.path.abspath(path), writable=writable)

@@ -1,0 +1,119 @@
+"""The policy that changes nothing: forwards each operation of a tree and of its open files.
+
+The base of the others, so that each holds only what it is about.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from backend.fileserver.files import Changes, Device, File, Node, Owner, Pin, Space
+    from backend.fileserver.qids import Status
+    from backend.fileserver.tree import Tree
+    from protocol.ninep.messages import Dirent, Qid
+
+
+class ForwardingFile:
+    """``files.File`` around another; which see for what each method does."""
+
+    __slots__ = ("inner", "writable")
+
+    def __init__(self, inner: File) -> None:
+        self.inner = inner
+        self.writable = inner.writable
+
+    def fileno(self) -> int:
+        return self.inner.fileno()
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> int:
+        return self.inner.read(buffers, offset)
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
+        return self.inner.write(buffers, offset)
+
+    def entries(self, cookie: int) -> Iterable[Dirent]:
+        return self.inner.entries(cookie)
+
+    def pin(self) -> Pin:
+        return self.inner.pin()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class ForwardingTree:
+    """``tree.Tree`` around another; which see for what each method does."""
+
+    def __init__(self, inner: Tree) -> None:
+        self.inner = inner
+
+    @property
+    def root(self) -> Node:
+        return self.inner.root
+
+    def wrap(self, file: File) -> File:
+        """What ``open`` and ``create`` hand out in place of ``file``."""
+        return file
+
+    def lookup(self, parent: Node, name: bytes) -> Node:
+        return self.inner.lookup(parent, name)
+
+    def parent(self, node: Node) -> Node:
+        return self.inner.parent(node)
+
+    def open(self, node: Node, flags: int) -> File:
+        return self.wrap(self.inner.open(node, flags))
+
+    def create(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        node, file = self.inner.create(parent, name, flags, mode, owner)
+        return node, self.wrap(file)
+
+    def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
+        return self.inner.mkdir(parent, name, mode, owner)
+
+    def symlink(self, parent: Node, name: bytes, target: bytes, owner: Owner) -> Qid:
+        return self.inner.symlink(parent, name, target, owner)
+
+    def mknod(self, parent: Node, name: bytes, mode: int, device: Device, owner: Owner) -> Qid:
+        return self.inner.mknod(parent, name, mode, device, owner)
+
+    def link(self, node: Node, parent: Node, name: bytes) -> None:
+        self.inner.link(node, parent, name)
+
+    def readlink(self, node: Node) -> bytes:
+        return self.inner.readlink(node)
+
+    def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
+        self.inner.unlink(parent, name, directory=directory)
+
+    def rename(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
+        self.inner.rename(old_parent, old_name, new_parent, new_name)
+
+    def getattr(self, node: Node) -> tuple[Qid, Status]:
+        return self.inner.getattr(node)
+
+    def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
+        self.inner.setattr(node, file, changes)
+
+    def xattr_get(self, node: Node, name: bytes) -> bytes:
+        return self.inner.xattr_get(node, name)
+
+    def xattr_list(self, node: Node) -> list[bytes]:
+        return self.inner.xattr_list(node)
+
+    def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        self.inner.xattr_set(node, name, value, flags)
+
+    def xattr_remove(self, node: Node, name: bytes) -> None:
+        self.inner.xattr_remove(node, name)
+
+    def statfs(self, node: Node) -> Space:
+        return self.inner.statfs(node)
+
+    def close(self) -> None:
+        self.inner.close()

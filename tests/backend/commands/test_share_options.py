@@ -1,0 +1,59 @@
+"""The options that describe a share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+
+from backend.commands.failure import CommandError
+from backend.commands.share_options import add_share, share_of
+from backend.share import Commit, NamedFile, SecurityModel, Share
+
+
+def parsed(*arguments: str) -> Share:
+    parser = argparse.ArgumentParser()
+    add_share(parser)
+    return share_of(parser.parse_args(arguments))
+
+
+def test_a_directory_with_every_rule() -> None:
+    assert parsed(
+        *("--path", "/srv", "--read-only", "--security-model", "mapped-xattr"),
+        *("--commit", "atomic", "--fsync-on-close", "--max-space", "10", "--max-files", "20"),
+        *("--max-open-files", "30", "--auto-delete"),
+    ) == Share(
+        "/srv",
+        security_model=SecurityModel.MAPPED_XATTR,
+        max_space=10,
+        max_files=20,
+        max_open_files=30,
+        auto_delete=True,
+        read_only=True,
+        commit=Commit.ATOMIC,
+        fsync_on_close=True,
+    )
+
+
+def test_named_files() -> None:
+    assert parsed("--file", "a=/x", "--writable-file", "b=/y=z").files == (
+        NamedFile("a", "/x", writable=False),
+        NamedFile("b", "/y=z", writable=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either --path, or files"),
+        (["--path", "/a", "--file", "a=/x"], "give either --path, or files"),
+        (["--file", "a"], "--file a: it must be NAME=PATH"),
+        (["--writable-file", "=/x"], "--writable-file =/x: it must be NAME=PATH"),
+        (["--file", "a/b=/x"], '"a/b" is no name for a file'),
+        (["--path", "/a", "--max-space", "0"], "--max-space 0: it must be 1 or more"),
+    ],
+)
+def test_what_is_wrong_is_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=re.escape(message)):
+        parsed(*arguments)

@@ -11,25 +11,21 @@ from protocol.ninep.ids import NOFID, Fid
 if TYPE_CHECKING:
     from backend.fileserver.files import File, Node
     from backend.fileserver.limits import Slots
+    from backend.fileserver.places import Place
 
 
 class FidState:
     """A file that a client holds: its node, where it was found, and the open file if it is open.
 
-    ``parent`` and ``name`` are kept for Tremove alone, which removes a file by its fid; they are
-    no path, and are checked again before they are used.  ``None``: the root of an attach, or a
-    directory that was reached by ``..``.
+    ``place`` is ``None`` for the root of an attach, and for a directory that was reached by ``..``.
     """
 
-    __slots__ = ("_slots", "file", "name", "node", "parent", "uid")
+    __slots__ = ("_slots", "file", "node", "place", "uid")
 
-    def __init__(
-        self, node: Node, parent: Node | None = None, name: bytes = b"", uid: int = NO_CHANGE
-    ) -> None:
-        """Take over the caller's hold on ``node`` and ``parent``."""
+    def __init__(self, node: Node, place: Place | None = None, uid: int = NO_CHANGE) -> None:
+        """Take over the caller's hold on ``node`` and ``place``."""
         self.node = node
-        self.parent = parent
-        self.name = name
+        self.place = place
         self.uid: Final = uid
         """To whom the files belong that are created through this fid: the user who attached."""
         self.file: File = UNOPENED
@@ -45,12 +41,11 @@ class FidState:
         self.file = file
         self._slots = slots
 
-    def move(self, node: Node, parent: Node | None, name: bytes) -> None:
+    def move(self, node: Node, place: Place | None) -> None:
         """Stand for another file from now on; take over the caller's holds."""
         self._let_go()
         self.node = node
-        self.parent = parent
-        self.name = name
+        self.place = place
 
     def close(self) -> None:
         """Give everything back.  Raises ``OSError`` after that, if closing the file reports one."""
@@ -63,8 +58,8 @@ class FidState:
 
     def _let_go(self) -> None:
         self.node.release()
-        if self.parent is not None:
-            self.parent.release()
+        if self.place is not None:
+            self.place.release()
 
 
 class FidTable(dict[Fid, FidState]):

@@ -34,6 +34,7 @@ HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
         m.Tstatfs: attributes.statfs,
         m.Tfsync: syncing.fsync,
         m.Tmkdir: directories.mkdir,
+        m.Trename: changes.rename,
         m.Tunlinkat: changes.unlinkat,
         m.Trenameat: changes.renameat,
     }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-import stat
 from typing import TYPE_CHECKING
 
+from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState
 from backend.fileserver.names import DOT_DOT, check_name
 from protocol.ninep.messages import Rclunk, Rremove, Rwalk
 
 if TYPE_CHECKING:
     from backend.fileserver.files import Node
+    from backend.fileserver.places import Place, PlaceTable
     from backend.fileserver.session import Session
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Qid, Tclunk, Tremove, Twalk
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 class _Walk:
     """Where a walk has come to; it holds the node and, if known, the directory it was found in."""
 
-    __slots__ = ("name", "node", "parent", "qids")
+    __slots__ = ("_name", "_parent", "node", "qids")
 
-    def __init__(self, start: FidState) -> None:
-        self.node = start.node.hold()
-        self.parent = start.parent.hold() if start.parent is not None else None
-        self.name = start.name
+    def __init__(self, start: Node) -> None:
+        self.node = start.hold()
+        self._parent: Node | None = None
+        self._name = b""
         self.qids: list[Qid] = []
 
     def go_up(self, tree: Tree) -> None:
@@ -35,17 +36,27 @@ class _Walk:
     def go_down(self, tree: Tree, name: bytes) -> None:
         check_name(name)
         below = tree.lookup(self.node, name)
-        self._enter(below, self.node.hold(), name)
+        self._enter(below, self.node, name)
 
     def _enter(self, node: Node, parent: Node | None, name: bytes) -> None:
+        if parent is not None:
+            parent.hold()
         self.give_up()
-        self.node, self.parent, self.name = node, parent, name
+        self.node, self._parent, self._name = node, parent, name
         self.qids.append(node.qid)
 
     def give_up(self) -> None:
         self.node.release()
-        if self.parent is not None:
-            self.parent.release()
+        if self._parent is not None:
+            self._parent.release()
+
+    def arrive(self, places: PlaceTable) -> Place | None:
+        """The place that was come to, if its name is known; what remains held is ``node``."""
+        if self._parent is None:
+            return None
+        place = places.at(self._parent, self._name)
+        self._parent.release()
+        return place
 
 
 def walk(session: Session, request: Twalk) -> Rwalk:
@@ -65,7 +76,7 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         fids.check_free(request.newfid)
     elif start.is_open and request.wnames:
         raise OSError(errno.EINVAL, "an open fid cannot walk away")
-    way = _Walk(start)
+    way = _Walk(start.node)
     try:
         for name in request.wnames:
             if name == DOT_DOT:
@@ -77,10 +88,11 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         if not way.qids:
             raise
         return Rwalk(request.tag, tuple(way.qids))
+    place = way.arrive(session.places) if way.qids else _same_place(start)
     if in_place:
-        start.move(way.node, way.parent, way.name)
+        start.move(way.node, place)
     else:
-        fids.add(request.newfid, FidState(way.node, way.parent, way.name, start.uid))
+        fids.add(request.newfid, FidState(way.node, place, start.uid))
     return Rwalk(request.tag, tuple(way.qids))
 
 
@@ -93,25 +105,15 @@ def clunk(session: Session, request: Tclunk) -> Rclunk:
 def remove(session: Session, request: Tremove) -> Rremove:
     """Remove the file that a fid stands for, and forget the fid in any case (remove(5)).
 
-    By the name it was walked to or created under, if that still is the same file.
-
-    Raises ``OSError``: EBADF; EBUSY for the root, for what was attached and for what was reached
-    by ``..``; ESTALE if the name has gone to another file, ENOENT if it is gone; ENOTEMPTY...
+    Raises ``OSError``: EBADF, and what ``unlink_fid`` says.
     """
     state = session.fids[request.fid]
     try:
-        _unlink(session.tree, state)
+        unlink_fid(session, state)
     finally:
         session.fids.drop(request.fid)
     return Rremove(request.tag)
 
 
-def _unlink(tree: Tree, state: FidState) -> None:
-    if state.parent is None:
-        raise OSError(errno.EBUSY, "the root, or a directory whose name is not known")
-    found = tree.lookup(state.parent, state.name)
-    same = found.qid.path == state.node.qid.path
-    found.release()
-    if not same:
-        raise OSError(errno.ESTALE, "the file has another name by now")
-    tree.unlink(state.parent, state.name, directory=state.node.kind == stat.S_IFDIR)
+def _same_place(state: FidState) -> Place | None:
+    return None if state.place is None else state.place.hold()

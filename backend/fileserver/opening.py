@@ -101,7 +101,7 @@ def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
         state.node, request.name, flags, request.mode & PERMISSIONS, owner
     )
     slots.take()
-    state.move(node, state.node.hold(), request.name)
+    state.move(node, session.places.at(state.node, request.name))
     state.set_open(file, slots)
     qid, _status = session.tree.getattr(node)
     return Rlcreate(request.tag, qid, IOUNIT)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from backend.fileserver.fids import FidState, FidTable
 from backend.fileserver.files import NO_CHANGE
 from backend.fileserver.names import check_name
+from backend.fileserver.places import PlaceTable
 from protocol.ninep.dialects import VERSION_UNKNOWN, Dialect
 from protocol.ninep.ids import NOFID, NONUNAME, Fid
 from protocol.ninep.messages import Rattach, Rversion
@@ -37,7 +38,7 @@ ANONYMOUS_AFID: Final = Fid(0)
 class Session:
     """State between messages.  Handlers get it as their first argument; one thread calls them."""
 
-    __slots__ = ("_dialects", "dialect", "fids", "limits", "max_msize", "msize", "tree")
+    __slots__ = ("_dialects", "dialect", "fids", "limits", "max_msize", "msize", "places", "tree")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Session:
         self.max_msize: Final = max_msize
         self._dialects = {dialect.value: dialect for dialect in dialects}
         self.fids: Final = FidTable(limits.fids)
+        self.places: Final = PlaceTable()
         self.dialect: Dialect | None = None
         """``None`` until a Tversion has been agreed to."""
         self.msize = max_msize

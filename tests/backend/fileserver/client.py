@@ -31,6 +31,7 @@ from protocol.ninep.messages import (
     Tread,
     Treaddir,
     Tremove,
+    Trename,
     Trenameat,
     Tsetattr,
     Tstatfs,
@@ -103,6 +104,7 @@ class Client:
     def close(self) -> None:
         self.session.close()
         assert self.local._descriptors.used == 0
+        assert len(self.session.places) == 0
         assert [slots.used for slots in self.slots()] == [0, 0, 0]
 
     def slots(self) -> list[Any]:
@@ -230,6 +232,9 @@ class Client:
 
     def rename(self, old: bytes, new: bytes, *, fid: Fid = ROOT, to: Fid = ROOT) -> None:
         self.call(Trenameat(TAG, fid, old, to, new))
+
+    def rename_fid(self, fid: Fid, name: bytes, *, to: Fid = ROOT) -> None:
+        self.call(Trename(TAG, fid, to, name))
 
     def fsync(self, fid: Fid, datasync: int = 0) -> None:
         self.call(Tfsync(TAG, fid, datasync))

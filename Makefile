@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench generate format clean
+.PHONY: help demo test check bench fuzz generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -38,6 +38,13 @@ check: $(STAMP)  ## lint, types, import rules, generated files
 
 bench: $(STAMP)  ## requests/s, MB/s and CPU per request, against pread/pwrite in the same run
 	@$(BIN)/python tools/bench.py $(ARGS)
+
+$(VENV)/.fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/.fuzz  ## the fuzz targets under coverage guidance, a minute each
+	@$(BIN)/python tools/fuzz.py $(ARGS)
 
 generate: $(STAMP)  ## write the generated files anew
 	@$(BIN)/python tools/generate_codec.py

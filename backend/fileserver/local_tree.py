@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver import local_xattrs
+from backend.fileserver.creating import create_or_open
 from backend.fileserver.files import NOBODY, Node, Space
 from backend.fileserver.limits import descriptor_slots
 from backend.fileserver.local_files import MAX_OFFSET, LocalDirectory, LocalFile
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from backend.fileserver.limits import Slots
     from backend.fileserver.qids import Status
     from protocol.ninep.messages import Qid
-
-MAX_CREATE_TRIES: Final = 16
-"""How often ``create`` starts again when a name appears and disappears under its hands."""
 
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
@@ -110,25 +108,13 @@ class LocalTree:
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
-        """``O_EXCL`` first, whatever was asked: what this call creates is a regular file for sure,
-        and what was there before is looked at before it is opened.
-        """
         self._descriptors.check(2)  # no file is left behind that cannot be handed out
         new = flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        for _ in range(MAX_CREATE_TRIES):
-            try:
-                fd = self._open(name, new, parent.fd, mode)
-            except FileExistsError:
-                if flags & os.O_EXCL:
-                    raise
-            else:
-                return self._created(fd, flags, mode, owner)
-            try:
-                node = self.lookup(parent, name)
-            except FileNotFoundError:
-                continue
-            return self._existing(node, flags)
-        raise OSError(errno.ESTALE, "the name comes and goes")
+
+        def create() -> tuple[Node, File]:
+            return self._created(self._open(name, new, parent.fd, mode), flags, mode, owner)
+
+        return create_or_open(self, create, parent, name, flags)
 
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         os.mkdir(name, mode, dir_fd=parent.fd)
@@ -178,14 +164,19 @@ class LocalTree:
     def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
         """In this order, because a change of size sets mtime, and one of owner clears set-id bits.
 
-        On the pinned inode: a symbolic link is changed itself, or says EOPNOTSUPP (mode).
+        On the pinned inode: a symbolic link is changed itself, or says EOPNOTSUPP (mode).  An
+        owner that this process may not give stays as it was, without an error: a guest whose
+        files all belong to the worker's user could not unpack an archive otherwise.
         """
         mode, owner, size, atime, mtime, touch = changes
         if size is not None:
             self._resize(node, file, size)
         inode = b"%d" % node.fd
-        if touch or owner != NOBODY:
-            os.chown(inode, owner.uid, owner.gid, dir_fd=self._proc)
+        if touch:
+            os.chown(inode, *NOBODY, dir_fd=self._proc)
+        if owner != NOBODY:
+            with suppress(PermissionError):
+                os.chown(inode, *owner, dir_fd=self._proc)
         if mode is not None:
             os.chmod(inode, mode, dir_fd=self._proc)
         if atime != OMIT or mtime != OMIT:
@@ -225,15 +216,6 @@ class LocalTree:
             return self._pin(b"%d" % fd, os.O_PATH | os.O_CLOEXEC, self._proc), file
         except OSError:
             file.close()
-            raise
-
-    def _existing(self, node: Node, flags: int) -> tuple[Node, File]:
-        try:
-            if node.kind == stat.S_IFDIR:
-                raise OSError(errno.EISDIR, "the name is a directory's")
-            return node, self.open(node, flags)
-        except OSError:
-            node.release()
             raise
 
     def _settled(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:

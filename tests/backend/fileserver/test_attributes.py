@@ -191,10 +191,36 @@ def test_the_owner_changes_where_the_process_may(client: Client, tree: Path) -> 
         assert stat.S_IMODE(status.st_mode) == 0o4755
         assert (tree / "link").lstat().st_gid == 77
     else:
-        with refused(errno.EPERM):
-            client.setattr(fid, valid, uid=os.geteuid() + 1, gid=os.getegid())
         client.setattr(fid, valid, uid=os.geteuid(), gid=os.getegid(), mode=0o4755)
         assert stat.S_IMODE((tree / "file").stat().st_mode) == 0o4755
+
+
+def test_an_owner_that_the_process_may_not_give_stays_without_an_error(
+    client: Client, tree: Path
+) -> None:
+    """As an archive is unpacked: owner, then mode and times, each wanted of its own accord."""
+    tree.chmod(0o777)
+    with unprivileged():
+        fid = client.create(b"new", data=b"x", gid=0)
+        before = client.getattr(fid)
+        client.setattr(fid, SETATTR_UID | SETATTR_GID, uid=before.uid + 1, gid=0)
+        client.setattr(fid, SETATTR_UID | SETATTR_MODE | BOTH_SET, uid=0, mode=0o640, mtime_sec=9)
+        client.setattr(fid, SETATTR_UID, uid=before.uid)
+        after = client.getattr(fid)
+    assert (after.uid, after.gid) == (before.uid, before.gid)
+    assert (stat.S_IMODE(after.mode), after.mtime_sec) == (0o640, 9)
+
+
+def test_what_belongs_to_somebody_else_keeps_its_owner() -> None:
+    host = Client("/etc")
+    host.mount()
+    with unprivileged():
+        fid = host.walk(b"passwd")
+        host.setattr(fid, SETATTR_UID, uid=os.geteuid())
+        assert host.getattr(fid).uid == 0
+        with refused(errno.EPERM):  # what a mode is worth must be known
+            host.setattr(fid, SETATTR_UID | SETATTR_MODE, uid=os.geteuid(), mode=0o666)
+    host.close()
 
 
 def test_what_belongs_to_somebody_else_keeps_its_times() -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from backend.fileserver.creating import MAX_CREATE_TRIES
 from backend.fileserver.files import NOBODY
 from backend.fileserver.limits import Slots
-from backend.fileserver.local_tree import MAX_CREATE_TRIES, LocalTree
+from backend.fileserver.local_tree import LocalTree
 from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDWR, DOTL_TRUNC
 from protocol.ninep.messages import Twalk
 

@@ -20,7 +20,7 @@ class FidState:
     ``place`` is ``None`` for the root of an attach, and for a directory that was reached by ``..``.
     """
 
-    __slots__ = ("_slots", "file", "node", "place", "uid")
+    __slots__ = ("_slots", "_taken", "file", "node", "place", "uid")
 
     def __init__(self, node: Node, place: Place | None = None, uid: int = NO_CHANGE) -> None:
         """Take over the caller's hold on ``node`` and ``place``."""
@@ -30,16 +30,18 @@ class FidState:
         """To whom the files belong that are created through this fid: the user who attached."""
         self.file: File = UNOPENED
         self._slots: Slots | None = None
+        self._taken = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether Tlopen or Tlcreate was here."""
+        """Whether Tlopen, Tlcreate, Txattrwalk or Txattrcreate was here."""
         return self.file is not UNOPENED
 
-    def set_open(self, file: File, slots: Slots) -> None:
-        """Take over an open file and the slot of ``slots`` that was taken for it."""
+    def set_open(self, file: File, slots: Slots, taken: int = 1) -> None:
+        """Take over an open file and as many slots as were taken for it."""
         self.file = file
         self._slots = slots
+        self._taken = taken
 
     def move(self, node: Node, place: Place | None) -> None:
         """Stand for another file from now on; take over the caller's holds."""
@@ -52,7 +54,7 @@ class FidState:
         file, self.file = self.file, UNOPENED
         self._let_go()
         if self._slots is not None:
-            self._slots.give()
+            self._slots.give(self._taken)
             self._slots = None
         file.close()
 

@@ -138,8 +138,10 @@ class File(Protocol):
         """Give everything back, then raise what closing reported, if anything."""
 
 
-class _Unopened:
+class Unopened:
     """The open file of a fid that is not open: each method says EBADF."""
+
+    __slots__ = ()
 
     writable: Final = False
 
@@ -166,5 +168,5 @@ def _not_open() -> NoReturn:
     raise OSError(errno.EBADF, "the fid is not open")
 
 
-UNOPENED: Final = _Unopened()
+UNOPENED: Final = Unopened()
 """Stands where a fid has no open file, so that reading and writing need not ask."""

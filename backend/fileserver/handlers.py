@@ -9,7 +9,17 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from backend.fileserver import attributes, changes, directories, naming, opening, session, syncing
+from backend.fileserver import (
+    attributes,
+    changes,
+    directories,
+    linking,
+    naming,
+    opening,
+    session,
+    syncing,
+    xattrs,
+)
 from protocol.ninep import messages as m
 
 if TYPE_CHECKING:
@@ -32,8 +42,14 @@ HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
         m.Tgetattr: attributes.getattr,
         m.Tsetattr: attributes.setattr,
         m.Tstatfs: attributes.statfs,
+        m.Txattrwalk: xattrs.xattrwalk,
+        m.Txattrcreate: xattrs.xattrcreate,
         m.Tfsync: syncing.fsync,
         m.Tmkdir: directories.mkdir,
+        m.Tsymlink: linking.symlink,
+        m.Treadlink: linking.readlink,
+        m.Tmknod: linking.mknod,
+        m.Tlink: linking.link,
         m.Trename: changes.rename,
         m.Tunlinkat: changes.unlinkat,
         m.Trenameat: changes.renameat,

@@ -31,6 +31,10 @@ MAX_CURSORS: Final = 256
 """Open directories.  Each may keep 32 KiB of entries read ahead: 8 MiB in all.  Programs that walk
 trees keep one open per level."""
 
+MAX_XATTR_BYTES: Final = 4 << 20
+"""Values and lists of extended attributes that fids hold.  One has up to 64 KiB and lives from
+Txattrwalk or Txattrcreate to the clunk, and a kernel asks one by one: 64 of the largest at once."""
+
 
 class Slots:
     """So many of one thing, and not one more.
@@ -49,22 +53,23 @@ class Slots:
         """As in ``fids 3/65536``."""
         return f"<{self.name} {self.used}/{self.capacity}>"
 
-    def take(self) -> None:
-        """Take a slot.  Raises ``OSError`` EMFILE when none is free."""
-        if self.used >= self.capacity:
-            raise OSError(errno.EMFILE, f"all {self.capacity} {self.name} are in use")
-        self.used += 1
+    def take(self, count: int = 1) -> None:
+        """Take ``count`` slots.  Raises ``OSError`` EMFILE when so many are not free."""
+        self.check(count)
+        self.used += count
 
     def check(self, count: int) -> None:
         """Raises ``OSError`` EMFILE unless ``count`` slots are free."""
         if self.used + count > self.capacity:
-            raise OSError(errno.EMFILE, f"all {self.capacity} {self.name} are in use")
+            raise OSError(
+                errno.EMFILE, f"{count} more {self.name}: {self.used} of {self.capacity} are in use"
+            )
 
-    def give(self) -> None:
-        """Give a slot back that was taken."""
-        if self.used <= 0:
+    def give(self, count: int = 1) -> None:
+        """Give slots back that were taken."""
+        if self.used < count:
             raise ValueError(f"more {self.name} given back than were taken")
-        self.used -= 1
+        self.used -= count
 
 
 @dataclass(slots=True)
@@ -74,6 +79,9 @@ class Limits:
     fids: Slots = field(default_factory=lambda: Slots("fids", MAX_FIDS))
     open_files: Slots = field(default_factory=lambda: Slots("open files", MAX_OPEN_FILES))
     cursors: Slots = field(default_factory=lambda: Slots("open directories", MAX_CURSORS))
+    xattr_bytes: Slots = field(
+        default_factory=lambda: Slots("bytes of extended attributes", MAX_XATTR_BYTES)
+    )
 
 
 def descriptor_slots(reserved: int = RESERVED_DESCRIPTORS) -> Slots:

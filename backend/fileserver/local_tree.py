@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver import local_xattrs
@@ -19,6 +19,8 @@ from backend.fileserver.root import PIN, PIN_DIRECTORY, check_beneath, open_root
 from backend.fileserver.syscalls import OMIT, utimensat
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from backend.fileserver.files import Changes, Device, File, Owner
     from backend.fileserver.limits import Slots
     from backend.fileserver.qids import Status
@@ -28,6 +30,9 @@ _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
 _MADE_KINDS: Final = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK)
 """What ``mknod`` makes.  A device node in Dom0 would be a door into Dom0's kernel."""
+
+_REOPENED: Final = (stat.S_IFREG, stat.S_IFDIR)
+"""What has user attributes (xattr(7)); nothing else is opened for real either."""
 
 
 class LocalTree:
@@ -169,6 +174,9 @@ class LocalTree:
         files all belong to the worker's user could not unpack an archive otherwise.
         """
         mode, owner, size, atime, mtime, touch = changes
+        if mode is not None and node.kind == stat.S_IFLNK:
+            # Kernels before 6.6 change it and then report that they did not.
+            raise OSError(errno.EOPNOTSUPP, "a symbolic link has no mode of its own")
         if size is not None:
             self._resize(node, file, size)
         inode = b"%d" % node.fd
@@ -183,16 +191,27 @@ class LocalTree:
             utimensat(inode, atime, mtime, dir_fd=self._proc)
 
     def xattr_get(self, node: Node, name: bytes) -> bytes:
-        return local_xattrs.get(node.fd, name)
+        local_xattrs.check_readable(name)
+        if node.kind not in _REOPENED:
+            raise OSError(errno.ENODATA, "neither a regular file nor a directory")
+        with self._reopened(node, os.O_RDONLY) as fd:
+            return os.getxattr(fd, name)
 
     def xattr_list(self, node: Node) -> list[bytes]:
-        return local_xattrs.names(node.fd)
+        if node.kind not in _REOPENED:
+            return []
+        with self._reopened(node, os.O_RDONLY) as fd:
+            return local_xattrs.names(fd)
 
     def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
-        local_xattrs.set_value(node.fd, name, value, flags)
+        local_xattrs.check_writable(name)
+        with self._reopened(node, os.O_WRONLY) as fd:
+            os.setxattr(fd, name, value, flags)
 
     def xattr_remove(self, node: Node, name: bytes) -> None:
-        local_xattrs.remove(node.fd, name)
+        local_xattrs.check_writable(name)
+        with self._reopened(node, os.O_WRONLY) as fd:
+            os.removexattr(fd, name)
 
     def statfs(self, node: Node) -> Space:
         # f_blocks counts units of f_frsize (statvfs(3)); 9P has one size only, and Linux
@@ -254,6 +273,24 @@ class LocalTree:
             os.ftruncate(opened.fileno(), size)
         finally:
             opened.close()
+
+    @contextmanager
+    def _reopened(self, node: Node, access: int) -> Iterator[int]:
+        """Open for one call that an ``O_PATH`` descriptor does not take (f*xattr).
+
+        Not by a path through /proc, which the worker may have given up by now.  ``access`` asks for
+        the permission that the call would ask for.  Raises ``OSError``: EPERM for what may not be
+        reopened, and what open(2) says.
+        """
+        if node.kind == stat.S_IFDIR:
+            access = os.O_RDONLY | os.O_DIRECTORY
+        elif node.kind != stat.S_IFREG:
+            raise OSError(errno.EPERM, "neither a regular file nor a directory")
+        fd = os.open(b"%d" % node.fd, access | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def _pin(self, name: bytes, flags: int, dir_fd: int) -> Node:
         fd = self._open(name, flags, dir_fd)

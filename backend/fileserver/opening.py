@@ -66,7 +66,7 @@ def lopen(session: Session, request: Tlopen) -> Rlopen:
     Raises ``OSError``: EBADF, EINVAL (already open, access mode 3), EISDIR, ENOTDIR, ELOOP for a
     symbolic link, ENXIO for a device, FIFO or socket, EMFILE, and what open(2) says.
     """
-    state = _unopened(session, request.fid)
+    state = unopened(session, request.fid)
     node = state.node
     flags = host_flags(request.flags)
     if request.flags & DOTL_DIRECTORY and node.kind != stat.S_IFDIR:
@@ -89,7 +89,7 @@ def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
 
     Raises ``OSError``: as ``lopen``, what ``check_name`` says, EEXIST.
     """
-    state = _unopened(session, request.fid)
+    state = unopened(session, request.fid)
     check_name(request.name)
     flags = host_flags(request.flags)
     if request.flags & DOTL_EXCL:
@@ -112,7 +112,8 @@ def new_owner(state: FidState, gid: int) -> Owner:
     return Owner(state.uid, NO_CHANGE if gid == NONUNAME else gid)
 
 
-def _unopened(session: Session, fid: Fid) -> FidState:
+def unopened(session: Session, fid: Fid) -> FidState:
+    """A fid that may be opened.  Raises ``OSError``: EBADF, EINVAL when it is open already."""
     state = session.fids[fid]
     if state.is_open:
         raise OSError(errno.EINVAL, f"fid {fid} is open already")

@@ -17,7 +17,7 @@ from backend.fileserver.limits import Limits
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.session import Session
 from protocol.ninep.directory import decode_entries
-from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDONLY, DOTL_RDWR, SETATTR_SIZE
+from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDONLY, DOTL_RDWR, SETATTR_SIZE, XATTR_REPLACE
 from protocol.ninep.ids import NOFID, NONUNAME, NOTAG, Fid, Tag
 from protocol.ninep.messages import (
     Rgetattr,
@@ -26,19 +26,25 @@ from protocol.ninep.messages import (
     Tfsync,
     Tgetattr,
     Tlcreate,
+    Tlink,
     Tlopen,
     Tmkdir,
+    Tmknod,
     Tread,
     Treaddir,
+    Treadlink,
     Tremove,
     Trename,
     Trenameat,
     Tsetattr,
     Tstatfs,
+    Tsymlink,
     Tunlinkat,
     Tversion,
     Twalk,
     Twrite,
+    Txattrcreate,
+    Txattrwalk,
 )
 
 if TYPE_CHECKING:
@@ -105,11 +111,11 @@ class Client:
         self.session.close()
         assert self.local._descriptors.used == 0
         assert len(self.session.places) == 0
-        assert [slots.used for slots in self.slots()] == [0, 0, 0]
+        assert [slots.used for slots in self.slots()] == [0, 0, 0, 0]
 
     def slots(self) -> list[Any]:
         limits = self.limits
-        return [limits.fids, limits.open_files, limits.cursors]
+        return [limits.fids, limits.open_files, limits.cursors, limits.xattr_bytes]
 
     def call(self, request: Any) -> Any:
         answer = HANDLERS[type(request)](self.session, request)
@@ -235,6 +241,50 @@ class Client:
 
     def rename_fid(self, fid: Fid, name: bytes, *, to: Fid = ROOT) -> None:
         self.call(Trename(TAG, fid, to, name))
+
+    def symlink(self, name: bytes, target: bytes, *, fid: Fid = ROOT, gid: int = NO_ID) -> Qid:
+        qid: Qid = self.call(Tsymlink(TAG, fid, name, target, gid)).qid
+        return qid
+
+    def readlink(self, fid: Fid) -> bytes:
+        target: bytes = self.call(Treadlink(TAG, fid)).target
+        return target
+
+    def mknod(
+        self, name: bytes, mode: int, device: tuple[int, int] = (0, 0), *, fid: Fid = ROOT
+    ) -> Qid:
+        qid: Qid = self.call(Tmknod(TAG, fid, name, mode, *device, NO_ID)).qid
+        return qid
+
+    def link(self, fid: Fid, name: bytes, *, to: Fid = ROOT) -> None:
+        self.call(Tlink(TAG, to, fid, name))
+
+    def xattr_fid(self, fid: Fid, name: bytes = b"") -> tuple[Fid, int]:
+        """A fid to read an attribute, or the list of them, and how many bytes there are."""
+        newfid = self.fid()
+        return newfid, self.call(Txattrwalk(TAG, fid, newfid, name)).size
+
+    def getxattr(self, fid: Fid, name: bytes = b"") -> bytes:
+        found, size = self.xattr_fid(fid, name)
+        value = self.read(found, size + 1, split=size // 2)
+        assert len(value) == size
+        self.clunk(found)
+        return value
+
+    def setxattr(self, fid: Fid, name: bytes, value: bytes, flags: int = 0) -> None:
+        clone = self.walk(fid=fid)
+        try:
+            self.call(Txattrcreate(TAG, clone, name, len(value), flags))
+            if value:
+                assert self.write(clone, value, split=len(value) // 3) == len(value)
+        except OSError:
+            self.clunk(clone)
+            raise
+        self.clunk(clone)
+
+    def removexattr(self, fid: Fid, name: bytes) -> None:
+        """As Linux does it."""
+        self.setxattr(fid, name, b"", XATTR_REPLACE)
 
     def fsync(self, fid: Fid, datasync: int = 0) -> None:
         self.call(Tfsync(TAG, fid, datasync))

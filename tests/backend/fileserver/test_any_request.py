@@ -25,17 +25,20 @@ if TYPE_CHECKING:
     from protocol.ninep.messages import Request
 
 FIDS = st.sampled_from([0, 0, 1, 2, 3, 4, NOFID, 4711])
-NAMES = st.sampled_from([b"a", b"a", b"b", b"link", b"fifo", b"..", b".", b"", b"a/b", b"\0"]) | (
-    st.binary(max_size=300)
-)
+NAMES = st.sampled_from(
+    [b"a", b"a", b"b", b"link", b"fifo", b"user.a", b"..", b".", b"", b"a/b", b"\0"]
+) | st.binary(max_size=300)
 NUMBERS = {
-    bits: st.sampled_from([0, 1, 2, 3, 5, 7, 0o644, 4096, 1 << bits - 1, (1 << bits) - 1])
+    bits: st.sampled_from(
+        [0, 1, 2, 3, 5, 7, 0o644, 1000, 3000, 4096, 1 << bits - 1, (1 << bits) - 1]
+    )
     | st.integers(0, (1 << bits) - 1)
     for bits in (8, 16, 32, 64)
 }
 WIDE = {
     "offset": 64,
     "size": 64,
+    "attr_size": 64,
     "request_mask": 64,
     "atime_sec": 64,
     "atime_nsec": 64,

@@ -29,12 +29,12 @@ from protocol.ninep.messages import (
     Tflush,
     Tfsync,
     Tgetattr,
+    Tgetlock,
     Tread,
     Treaddir,
     Tversion,
     Twalk,
     Twrite,
-    Txattrwalk,
 )
 from protocol.xenpv.layout import IN_CONS, OUT_PROD
 from protocol.xenpv.ring import RingError
@@ -145,7 +145,7 @@ def test_an_unknown_type_is_answered_on_its_tag(mounted: RingPeer) -> None:
 
 
 def test_a_message_that_is_not_served_yet_says_so(mounted: RingPeer) -> None:
-    reply = mounted.call(Txattrwalk(Tag(2), ROOT_FID, Fid(3), b"security.capability"))
+    reply = mounted.call(Tgetlock(Tag(2), ROOT_FID, 0, 0, 0, 0, b""))
     assert reply == Rlerror(Tag(2), errno.EOPNOTSUPP)
 
 

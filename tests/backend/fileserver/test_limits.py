@@ -42,15 +42,30 @@ def test_slots_are_given_out_once_and_come_back() -> None:
     slots.take()
     slots.take()
     assert repr(slots) == "<things 2/2>"
-    for asked in (slots.take, lambda: slots.check(1)):
-        with refused(errno.EMFILE):
-            asked()
+    with refused(errno.EMFILE):
+        slots.take()
+    with refused(errno.EMFILE):
+        slots.check(1)
     slots.give()
     slots.take()
     slots.give()
     slots.give()
     with pytest.raises(ValueError, match="more things given back"):
         slots.give()
+
+
+def test_slots_go_by_the_dozen_all_or_none() -> None:
+    slots = Slots("bytes", 10)
+    slots.take(8)
+    with refused(errno.EMFILE):
+        slots.take(3)
+    slots.take(2)
+    slots.take(0)
+    slots.give(10)
+    slots.take()
+    with pytest.raises(ValueError, match="more bytes given back"):
+        slots.give(2)
+    assert slots.used == 1
 
 
 def test_descriptors_come_from_the_soft_limit() -> None:

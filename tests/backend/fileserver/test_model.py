@@ -216,6 +216,41 @@ class Model:
             lambda: os.rename(self.local(old), self.local(new)),
         )
 
+    def do_rename_by_fid(self) -> None:
+        old, new = self.path(), self.path()
+
+        def renamed(parent: Fid, to: Fid) -> None:
+            fid = self.client.walk(old[-1], fid=parent)
+            try:
+                self.client.rename_fid(fid, new[-1], to=to)
+            finally:
+                self.client.clunk(fid)
+
+        self.same(
+            lambda: self.within(old, lambda fid: self.within(new, lambda to: renamed(fid, to))),
+            lambda: os.rename(self.local(old), self.local(new)),
+        )
+
+    def do_link(self) -> None:
+        old, new = self.path(), self.path()
+        self.same(
+            lambda: self.at(
+                old,
+                lambda fid: self.within(new, lambda to: self.client.link(fid, new[-1], to=to)),
+            ),
+            lambda: os.link(self.local(old), self.local(new)),
+        )
+
+    def do_mknod(self) -> None:
+        path = self.path()
+        mode = stat.S_IFREG | self.random.choice([0o644, 0o4755])
+        self.same(
+            lambda: self.within(
+                path, lambda fid: self.client.mknod(path[-1], mode, fid=fid) and None
+            ),
+            lambda: os.mknod(self.local(path), mode),
+        )
+
     def do_list(self) -> None:
         path = self.path()
         self.same(lambda: sorted(self.client.names(*path)), lambda: self.listed(path))

@@ -14,7 +14,7 @@ from backend.fileserver.session import MAX_ANAME, MIN_MSIZE, Session
 from protocol.ninep.dialects import Dialect
 from protocol.ninep.flags import QTDIR
 from protocol.ninep.ids import NOFID, NONUNAME, NOTAG, Fid, Tag
-from protocol.ninep.messages import Rversion, Tattach, Tversion
+from protocol.ninep.messages import Rversion, Tattach, Tversion, Txattrcreate
 
 from .client import ROOT, TAG, Client, refused
 
@@ -75,9 +75,11 @@ def test_a_second_version_forgets_all_fids_and_what_they_hold(client: Client) ->
     open_file = client.create(b"file", data=b"x")
     client.open(flags=0)
     client.walk()
+    client.xattr_fid(ROOT)
+    client.call(Txattrcreate(TAG, client.walk(), b"user.a", 9, 0))
     client.mount()
     assert client.in_use() == {ROOT}
-    assert [slots.used for slots in client.slots()] == [1, 0, 0]
+    assert [slots.used for slots in client.slots()] == [1, 0, 0, 0]
     assert client.local._descriptors.used == 1  # the root
     with refused(errno.EBADF):
         client.read(open_file, 1)

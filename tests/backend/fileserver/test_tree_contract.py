@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.fileserver.files import NOBODY, Changes, Owner
+from backend.fileserver.files import NOBODY, Changes, Device, Owner
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_files import READ_AHEAD
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.syscalls import NOW, Timespec
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 
-from .client import refused
+from .client import outcome, refused
 from .wrapping import WrappedTree
 
 if TYPE_CHECKING:
@@ -200,6 +200,108 @@ def test_mkdir_unlink_rename(held: Holder, export: Path) -> None:
     tree.unlink(held.lookup(b"dir"), b"moved", directory=False)
     tree.unlink(root, b"dir", directory=True)
     assert list(export.iterdir()) == []
+
+
+def test_a_symbolic_link_is_a_file_of_its_own(held: Holder, export: Path) -> None:
+    tree, root = held.tree, held.tree.root
+    for target in (b"file", b"../../etc", bytes(range(1, 256)), b"t" * 4095):
+        qid = tree.symlink(root, b"link", target, NOBODY)
+        node = held.lookup(b"link")
+        assert (qid, node.kind) == (node.qid, stat.S_IFLNK)
+        assert tree.readlink(node) == target
+        assert os.readlink(os.fsencode(export / "link")) == target
+        with refused(errno.EEXIST):
+            tree.symlink(root, b"link", b"x", NOBODY)
+        tree.unlink(root, b"link", directory=False)
+        assert tree.readlink(node) == target
+    for node in (root, held.create(b"file")[0]):
+        with refused(errno.EINVAL):
+            tree.readlink(node)
+        with refused(errno.EEXIST):
+            tree.symlink(root, b"file", b"x", NOBODY)
+
+
+def test_setattr_of_a_link_never_reaches_its_target(held: Holder, export: Path) -> None:
+    held.create(b"file", mode=0o640)
+    held.tree.symlink(held.tree.root, b"link", b"file", NOBODY)
+    before = (export / "file").stat()
+    node = held.lookup(b"link")
+    held.tree.setattr(node, None, Changes(mtime=Timespec(5, 6)))
+    held.tree.setattr(node, None, Changes(owner=Owner(os.geteuid(), os.getegid())))
+    with refused(errno.EOPNOTSUPP):
+        held.tree.setattr(node, None, Changes(mode=0o777, mtime=Timespec(7, 8)))
+    assert (export / "link").lstat().st_mtime_ns == 5 * 10**9 + 6
+    assert (export / "file").stat() == before
+
+
+def test_mknod_makes_fifos_sockets_and_files_and_never_devices(held: Holder) -> None:
+    tree, root = held.tree, held.tree.root
+    for kind in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFREG):
+        qid = tree.mknod(root, b"node", kind | 0o640, Device(1, 3), NOBODY)
+        node = held.lookup(b"node")
+        status = tree.getattr(node)[1]
+        assert (qid.path, node.kind, status.st_mode) == (node.qid.path, kind, kind | 0o640)
+        with refused(errno.EEXIST):
+            tree.mknod(root, b"node", kind | 0o640, Device(0, 0), NOBODY)
+        tree.unlink(root, b"node", directory=False)
+    for kind in (stat.S_IFCHR, stat.S_IFBLK):
+        with refused(errno.EPERM):
+            tree.mknod(root, b"node", kind | 0o666, Device(1, 3), NOBODY)
+    with refused(errno.ENOENT):
+        held.lookup(b"node")
+
+
+def test_link_gives_the_very_file_one_more_name(held: Holder, export: Path) -> None:
+    tree, root = held.tree, held.tree.root
+    tree.mkdir(root, b"dir", 0o755, NOBODY)
+    tree.symlink(root, b"symlink", b"dir", NOBODY)
+    file, link = held.create(b"file")[0], held.lookup(b"symlink")
+    tree.rename(root, b"file", root, b"moved")
+    for node in (file, link):
+        tree.link(node, held.lookup(b"dir"), b"twin")
+        assert held.lookup(b"dir", b"twin").qid.path == node.qid.path
+        assert tree.getattr(node)[1].st_nlink == 2
+        tree.unlink(held.lookup(b"dir"), b"twin", directory=False)
+    with refused(errno.EEXIST):
+        tree.link(file, root, b"symlink")
+    with refused(errno.EPERM):
+        tree.link(held.lookup(b"dir"), root, b"other")
+    tree.unlink(root, b"moved", directory=False)
+    with refused(errno.ENOENT):
+        tree.link(file, root, b"back")
+    assert {path.name for path in export.iterdir()} == {"dir", "symlink"}
+
+
+def test_user_attributes_are_kept_and_no_others(held: Holder) -> None:
+    tree, (node, _file) = held.tree, held.create(b"file", mode=0o600)
+    code, _none = outcome(lambda: tree.xattr_set(node, b"user.a", b"1", 0), errno.EOPNOTSUPP)
+    if code:
+        pytest.skip("the file system of the test's directory has no user attributes")
+    tree.xattr_set(node, b"user.b", b"\0" * 100, os.XATTR_CREATE)
+    tree.xattr_set(tree.root, b"user.c", b"", 0)
+    assert sorted(tree.xattr_list(node)) == [b"user.a", b"user.b"]
+    assert tree.xattr_list(tree.root) == [b"user.c"]
+    assert tree.xattr_get(node, b"user.b") == b"\0" * 100
+    with refused(errno.EEXIST):
+        tree.xattr_set(node, b"user.a", b"2", os.XATTR_CREATE)
+    with refused(errno.ENODATA):
+        tree.xattr_set(node, b"user.x", b"2", os.XATTR_REPLACE)
+    tree.unlink(tree.root, b"file", directory=False)
+    tree.xattr_set(node, b"user.a", b"2", os.XATTR_REPLACE)
+    assert tree.xattr_get(node, b"user.a") == b"2"
+    tree.xattr_remove(node, b"user.a")
+    tree.xattr_remove(tree.root, b"user.c")
+    assert tree.xattr_list(node) == [b"user.b"]
+    for name in (b"user.a", b"security.capability", b"trusted.x", b"nonsense"):
+        with refused(errno.ENODATA):
+            tree.xattr_get(node, name)
+    for name in (b"security.capability", b"trusted.x", b"system.posix_acl_access"):
+        with refused(errno.EOPNOTSUPP):
+            tree.xattr_set(node, name, b"", 0)
+        with refused(errno.EOPNOTSUPP):
+            tree.xattr_remove(node, name)
+    with refused(errno.ENODATA):
+        tree.xattr_remove(node, b"user.a")
 
 
 def test_setattr_changes_what_is_asked_and_nothing_else(held: Holder, export: Path) -> None:

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Generator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.fileserver import directories, io
-from backend.fileserver.deferred import Deferred
+from backend.fileserver.deferred import run_now
 from backend.fileserver.flush import HeldFlushes
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.offload import Offload
@@ -126,13 +127,19 @@ class Connection:
 
     def complete(self) -> None:
         """Answer the deferred operations that have ended.  Raises ``RingError``."""
-        for lane, tag, outcome in self._offload.finished():
-            if isinstance(outcome, Exception):
-                self._send(lane, self._refusal(tag, outcome))
+        for task, error in self._offload.finished():
+            try:
+                answer = self._offload.resume(task, error)
+            except Exception as failed:  # noqa: BLE001 -- a guest always gets an answer on its tag
+                reply = self._refusal(task.tag, failed)
             else:
-                self._send(lane, encode(outcome))
-            self._flushes.answered(tag)
-            lane.notify()
+                if answer is None:
+                    continue
+                reply = encode(answer)
+            if not task.forgotten:
+                self._send(task.lane, reply)
+                self._flushes.answered(task.tag)
+                task.lane.notify()
 
     def close(self) -> None:
         """Wait for deferred operations, then drop the session with all its descriptors."""
@@ -261,15 +268,12 @@ class Connection:
         if handler is None:
             raise OSError(errno.EOPNOTSUPP, f"{type(request).__name__} is not served")
         answer = handler(self.session, request)
-        if not isinstance(answer, Deferred):
+        if not isinstance(answer, Generator):
             return encode(answer)
-        if self._offload.has_room():
-            self._offload.submit(lane, request.tag, answer)
-            return None
-        try:
-            return encode(answer.run())
-        finally:
-            answer.release()
+        if not self._offload.has_room():
+            return encode(run_now(answer))
+        reply = self._offload.start(lane, request.tag, answer)
+        return None if reply is None else encode(reply)
 
     def _refusal(self, tag: Tag, error: Exception) -> bytes:
         """The error reply for whatever a request raised, logged and counted as its kind asks."""

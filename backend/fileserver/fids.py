@@ -49,14 +49,14 @@ class FidState:
         self.node = node
         self.place = place
 
-    def close(self) -> None:
-        """Give everything back.  Raises ``OSError`` after that, if closing the file reports one."""
+    def end(self) -> File:
+        """Give everything back but the open file (``UNOPENED`` if none), which is the caller's."""
         file, self.file = self.file, UNOPENED
         self._let_go()
         if self._slots is not None:
             self._slots.give(self._taken)
             self._slots = None
-        file.close()
+        return file
 
     def _let_go(self) -> None:
         self.node.release()
@@ -68,7 +68,7 @@ class FidTable(dict[Fid, FidState]):
     """The fids of a session.  A dict, so that the hot path pays for a lookup and nothing else.
 
     ``table[fid]`` raises ``OSError`` EBADF for a fid that is not in use.  Entries are made by
-    ``add`` and end by ``drop`` or ``drop_all``, which keep count in ``slots``.
+    ``add`` and end by ``end`` or ``drop_all``, which keep count in ``slots``.
     """
 
     __slots__ = ("_slots",)
@@ -98,19 +98,19 @@ class FidTable(dict[Fid, FidState]):
         self._slots.take()
         self[fid] = state
 
-    def drop(self, fid: Fid) -> None:
-        """Forget a fid; it is gone even if closing its file raises ``OSError``."""
+    def end(self, fid: Fid) -> File:
+        """Forget a fid; its open file (``UNOPENED`` if none) is the caller's, who closes it."""
         state = self[fid]
         del self[fid]
         self._slots.give()
-        state.close()
+        return state.end()
 
     def drop_all(self) -> list[OSError]:
-        """Forget every fid; what closing their files raised."""
+        """Forget every fid, and discard the files that nobody closed; what that raised."""
         errors = []
         while self:
             try:
-                self.drop(next(iter(self)))
+                self.end(next(iter(self))).discard()
             except OSError as error:
                 errors.append(error)
         return errors

@@ -11,6 +11,7 @@ from backend.fileserver.syscalls import OMIT, Timespec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from backend.fileserver.deferred import Steps
     from backend.fileserver.limits import Slots
     from protocol.ninep.messages import Dirent, Qid
 
@@ -137,6 +138,15 @@ class File(Protocol):
     def close(self) -> None:
         """Give everything back, then raise what closing reported, if anything."""
 
+    def closing(self) -> Steps | None:
+        """``close`` for a caller that must not wait, in steps; ``None`` where it never waits.
+
+        To be called in place of ``close``, and run to its end.
+        """
+
+    def discard(self) -> None:
+        """``close`` where nobody closed: the session is over, and with it what was not finished."""
+
 
 class Unopened:
     """The open file of a fid that is not open: each method says EBADF."""
@@ -161,6 +171,12 @@ class Unopened:
         _not_open()
 
     def close(self) -> None:
+        """Nothing is open."""
+
+    def closing(self) -> None:
+        """Nothing to wait for."""
+
+    def discard(self) -> None:
         """Nothing is open."""
 
 

@@ -74,6 +74,12 @@ class _Opened:
         self._descriptors.give()
         os.close(self._fd)
 
+    def closing(self) -> None:
+        """The page cache takes it all: close(2) of a local file does not wait."""
+
+    def discard(self) -> None:
+        self.close()
+
 
 class LocalFile(_Opened):
     """An open regular file.

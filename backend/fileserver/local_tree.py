@@ -99,9 +99,8 @@ class LocalTree:
             if _writable(flags) or flags & os.O_TRUNC:
                 raise OSError(errno.EISDIR, "a directory cannot be opened for writing")
             # Not as "." below itself: that would ask for permission to search it, too.
-            fd = self._open(
-                b"%d" % node.fd, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, self._proc
-            )
+            how = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | flags & os.O_NOATIME
+            fd = self._open(b"%d" % node.fd, how, self._proc)
             above = node.qid.path if node.qid.path == self.root.qid.path else None
             return LocalDirectory(fd, self._descriptors, self._qids, above)
         if node.kind == stat.S_IFLNK:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState
 from backend.fileserver.names import DOT_DOT, check_name
+from backend.fileserver.syncing import closed
 from protocol.ninep.messages import Rclunk, Rremove, Rwalk
 
 if TYPE_CHECKING:
+    from backend.fileserver.deferred import Deferred, Steps
     from backend.fileserver.files import Node
     from backend.fileserver.places import Place, PlaceTable
     from backend.fileserver.session import Session
@@ -96,13 +98,21 @@ def walk(session: Session, request: Twalk) -> Rwalk:
     return Rwalk(request.tag, tuple(way.qids))
 
 
-def clunk(session: Session, request: Tclunk) -> Rclunk:
-    """Forget a fid.  It is gone in any case; an error is what closing its file reported."""
-    session.fids.drop(request.fid)
-    return Rclunk(request.tag)
+def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
+    """Forget a fid.  It is gone in any case; an error is what closing its file reported.
+
+    Where closing waits, the reply comes when it is done: whatever the client asks for after that
+    finds the file as it is to be.
+    """
+    file = session.fids.end(request.fid)
+    steps = file.closing()
+    if steps is None:
+        file.close()
+        return Rclunk(request.tag)
+    return _clunked(steps, Rclunk(request.tag))
 
 
-def remove(session: Session, request: Tremove) -> Rremove:
+def remove(session: Session, request: Tremove) -> Deferred:
     """Remove the file that a fid stands for, and forget the fid in any case (remove(5)).
 
     Raises ``OSError``: EBADF, and what ``unlink_fid`` says.
@@ -111,8 +121,13 @@ def remove(session: Session, request: Tremove) -> Rremove:
     try:
         unlink_fid(session, state)
     finally:
-        session.fids.drop(request.fid)
+        yield from closed(session.fids.end(request.fid))
     return Rremove(request.tag)
+
+
+def _clunked(steps: Steps, reply: Rclunk) -> Deferred:
+    yield from steps
+    return reply
 
 
 def _same_place(state: FidState) -> Place | None:

@@ -1,18 +1,23 @@
-"""Runs operations that may take long (fsync) on other threads, so that the rest goes on."""
+"""Runs what may take long (fsync) on other threads, so that the rest goes on."""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver.deferred import resume, run_now
 
 if TYPE_CHECKING:
-    from backend.fileserver.deferred import Deferred
+    from backend.fileserver.deferred import Deferred, Step
     from backend.fileserver.lane import Lane
     from protocol.ninep.ids import Tag
     from protocol.ninep.messages import Message
+
+log = logging.getLogger(__name__)
 
 THREADS: Final = 2
 """One slow operation must not hold up a second one on another disk; a third may wait."""
@@ -21,86 +26,110 @@ SLOTS: Final = 32
 """Deferred operations at once, running or queued; each pins a descriptor."""
 
 
-class Finished(NamedTuple):
-    """A deferred operation's end: the reply, or what it raised."""
+class Task:
+    """A deferred operation on its way, and who is to hear of its end."""
 
-    lane: Lane
-    tag: Tag
-    outcome: Message | Exception
+    __slots__ = ("_deferred", "forgotten", "lane", "tag")
+
+    def __init__(self, lane: Lane, tag: Tag, deferred: Deferred) -> None:
+        self.lane: Final = lane
+        self.tag: Final = tag
+        self.forgotten = False
+        """A new session has begun: the operation comes to its end, but nobody is told."""
+        self._deferred = deferred
+
+    def resume(self, error: Exception | None) -> Step:
+        """As ``deferred.resume``."""
+        return resume(self._deferred, error)
+
+    def finish(self, error: Exception | None) -> None:
+        """Go on to the end at once, for nobody to hear."""
+        try:
+            run_now(self._deferred, error)
+        except OSError as failed:
+            log.warning("after the client has gone: %s", failed)
 
 
 class Offload:
-    """A bounded number of operations on a few threads, and a descriptor that tells of their end."""
+    """A bounded number of operations on a few threads, and a descriptor that tells of their steps.
+
+    One thread calls all methods.
+    """
 
     def __init__(self) -> None:
         self._executor: ThreadPoolExecutor | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._tasks: set[Task] = set()
         # The lock guards what both the pump's thread and the executor's touch.
         self._lock = threading.Lock()
-        self._finished: deque[Finished] = deque()
-        self._generation = 0
-        self._busy = 0
-        self._unanswered: set[Tag] = set()
+        self._finished: deque[tuple[Task, Exception | None]] = deque()
 
     def fileno(self) -> int:
         """Polls readable when ``finished`` has something."""
         return self._wake
 
     def has_room(self) -> bool:
-        """Whether another operation may be submitted."""
-        with self._lock:
-            return self._busy < SLOTS
+        """Whether another operation may be started."""
+        return len(self._tasks) < SLOTS
 
     def unanswered(self, tag: Tag) -> bool:
-        """Whether an operation of this tag was submitted that ``finished`` has not returned."""
-        return tag in self._unanswered
+        """Whether an operation of this tag has been started that has not come to its end."""
+        return any(task.tag == tag and not task.forgotten for task in self._tasks)
 
-    def submit(self, lane: Lane, tag: Tag, deferred: Deferred) -> None:
-        """Run ``deferred`` on another thread; ``has_room()`` was true."""
+    def start(self, lane: Lane, tag: Tag, deferred: Deferred) -> Message | None:
+        """As ``resume``, for a new operation; ``has_room()`` was true."""
+        task = Task(lane, tag, deferred)
+        self._tasks.add(task)
+        return self.resume(task, None)
+
+    def resume(self, task: Task, error: Exception | None) -> Message | None:
+        """Go on after a step that ``finished`` told of: the reply, or ``None`` if it waits again.
+
+        Raises what the operation raises.
+        """
+        try:
+            step = task.resume(error)
+        except StopIteration as end:
+            self._tasks.discard(task)
+            reply: Message = end.value
+            return reply
+        except BaseException:
+            self._tasks.discard(task)
+            raise
         if self._executor is None:
             self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="offload")
-        with self._lock:
-            self._busy += 1
-            generation = self._generation
-        self._unanswered.add(tag)
-        self._executor.submit(self._run, generation, lane, tag, deferred)
+        self._executor.submit(self._run, task, step)
+        return None
 
-    def finished(self) -> list[Finished]:
-        """What has ended since the last call, oldest first.  Never waits."""
+    def finished(self) -> list[tuple[Task, Exception | None]]:
+        """The steps that have ended since the last call, oldest first, and what they raised."""
         with self._lock:
             if not self._finished:
                 return []
             os.eventfd_read(self._wake)
             ended = list(self._finished)
             self._finished.clear()
-        self._unanswered.difference_update(end.tag for end in ended)
         return ended
 
     def forget(self) -> None:
-        """A new session has begun: what runs comes to its end, but nobody is told."""
-        with self._lock:
-            self._generation += 1
-            if self._finished:
-                os.eventfd_read(self._wake)
-                self._finished.clear()
-        self._unanswered.clear()
+        """A new session has begun: what was started for the old one is not answered any more."""
+        for task in self._tasks:
+            task.forgotten = True
 
     def close(self) -> None:
-        """Wait for what runs, then give everything back."""
+        """Carry what was started to its end, then give everything back."""
         if self._executor is not None:
             self._executor.shutdown(wait=True)
+        for task, error in self.finished():
+            task.finish(error)
         os.close(self._wake)
 
-    def _run(self, generation: int, lane: Lane, tag: Tag, deferred: Deferred) -> None:
-        outcome: Message | Exception
+    def _run(self, task: Task, step: Step) -> None:
+        error: Exception | None = None
         try:
-            outcome = deferred.run()
-        except Exception as error:  # noqa: BLE001 -- the pump answers and logs it, whatever it is
-            outcome = error
-        finally:
-            deferred.release()
+            step()
+        except Exception as raised:  # noqa: BLE001 -- the operation decides what it means
+            error = raised
         with self._lock:
-            self._busy -= 1
-            if generation == self._generation:
-                self._finished.append(Finished(lane, tag, outcome))
-                os.eventfd_write(self._wake, 1)
+            self._finished.append((task, error))
+            os.eventfd_write(self._wake, 1)

@@ -1,13 +1,15 @@
-"""Tfsync."""
+"""Tfsync, and what closing a file has in common with it."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from backend.fileserver.deferred import Deferred
 from protocol.ninep.messages import Rfsync
 
 if TYPE_CHECKING:
+    from backend.fileserver.deferred import Deferred, Steps
+    from backend.fileserver.files import File
     from backend.fileserver.session import Session
     from protocol.ninep.messages import Tfsync
 
@@ -15,16 +17,27 @@ if TYPE_CHECKING:
 def fsync(session: Session, request: Tfsync) -> Deferred:
     """Have all data written through this file on disk.
 
-    The file is pinned now; the waiting is done elsewhere, and the fid may be clunked meanwhile.
+    The file is pinned first; the waiting is done elsewhere, and the fid may be clunked meanwhile.
 
     Raises ``OSError``: EBADF (unknown, not open), EMFILE; later what fsync(2) says.
     """
-    pin = session.fids[request.fid].file.pin()
-    reply = Rfsync(request.tag)
-    data_only = request.datasync != 0
+    yield from synced(session.fids[request.fid].file, data_only=request.datasync != 0)
+    return Rfsync(request.tag)
 
-    def run() -> Rfsync:
-        pin.sync(data_only=data_only)
-        return reply
 
-    return Deferred(run, pin.close)
+def synced(file: File, *, data_only: bool = False) -> Steps:
+    """Have what was written through ``file`` on disk.  Raises ``OSError``."""
+    pin = file.pin()
+    try:
+        yield partial(pin.sync, data_only=data_only)
+    finally:
+        pin.close()
+
+
+def closed(file: File) -> Steps:
+    """Close ``file``, in steps if it asks for them.  Raises ``OSError``."""
+    steps = file.closing()
+    if steps is None:
+        file.close()
+    else:
+        yield from steps

@@ -90,6 +90,10 @@ class ValueWriter(Unopened):
         finally:
             self._node.release()
 
+    def discard(self) -> None:
+        """Leave the attribute as it is: without a clunk nobody said that the value is complete."""
+        self._node.release()
+
 
 def xattrwalk(session: Session, request: Txattrwalk) -> Rxattrwalk:
     """Make ``newfid`` read an attribute's value or, for the empty name, all names, NUL after each.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from backend.exports import ExportError, open_export
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.session import Session
 
 if TYPE_CHECKING:
@@ -34,4 +35,7 @@ def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
     """
     if share.files:
         raise ExportError("named files are not served yet")
-    return LocalTree(open_export(share.path, allowed))
+    tree: Tree = LocalTree(open_export(share.path, allowed))
+    if share.fsync_on_close:
+        tree = SyncOnCloseTree(tree)
+    return tree

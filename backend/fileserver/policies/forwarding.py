@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from backend.fileserver.deferred import Steps
     from backend.fileserver.files import Changes, Device, File, Node, Owner, Pin, Space
     from backend.fileserver.qids import Status
     from backend.fileserver.tree import Tree
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class ForwardingFile:
-    """``files.File`` around another; which see for what each method does."""
+    """``files.File`` around another; which see for what each method does.
+
+    There are three ways in which it ends; each calls ``ended``.
+    """
 
     __slots__ = ("inner", "writable")
 
@@ -40,8 +44,30 @@ class ForwardingFile:
     def pin(self) -> Pin:
         return self.inner.pin()
 
+    def ended(self) -> None:
+        """The file is not open any more: what a policy holds for it is to be given back."""
+
     def close(self) -> None:
-        self.inner.close()
+        try:
+            self.inner.close()
+        finally:
+            self.ended()
+
+    def closing(self) -> Steps | None:
+        steps = self.inner.closing()
+        return None if steps is None else self._ending(steps)
+
+    def discard(self) -> None:
+        try:
+            self.inner.discard()
+        finally:
+            self.ended()
+
+    def _ending(self, steps: Steps) -> Steps:
+        try:
+            yield from steps
+        finally:
+            self.ended()
 
 
 class ForwardingTree:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from backend.fileserver import directories, io
-from backend.fileserver.deferred import Deferred
+from backend.fileserver.deferred import run_now
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.limits import Limits
 from backend.fileserver.local_tree import LocalTree
@@ -119,11 +120,8 @@ class Client:
 
     def call(self, request: Any) -> Any:
         answer = HANDLERS[type(request)](self.session, request)
-        if isinstance(answer, Deferred):
-            try:
-                return answer.run()
-            finally:
-                answer.release()
+        if isinstance(answer, Generator):
+            answer = run_now(answer)
         assert answer.tag == request.tag
         return answer
 

@@ -25,8 +25,10 @@ from protocol.ninep.messages import (
 from protocol.xenpv.ring import backend_rings, frontend_rings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Message
 
 ROOT_FID = Fid(0)
@@ -35,7 +37,15 @@ ROOT_FID = Fid(0)
 class RingPeer:
     """``rings`` rings of ``1 << order`` pages; requests and replies are messages."""
 
-    def __init__(self, root: Path, *, rings: int = 2, order: int = 4, max_msize: int = 0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        rings: int = 2,
+        order: int = 4,
+        max_msize: int = 0,
+        wrap: Callable[[Tree], Tree] | None = None,
+    ) -> None:
         self.words = [memoryview(bytearray(4096)).cast("I") for _ in range(rings)]
         self.data = [memoryview(bytearray(4096 << order)) for _ in range(rings)]
         half = 4096 << order >> 1
@@ -48,7 +58,10 @@ class RingPeer:
             frontend_rings(words, data, f"ring {number}")
             for number, (words, data) in enumerate(zip(self.words, self.data, strict=True))
         ]
-        self.session = Session(LocalTree(str(root)), Limits(), max_msize=max_msize or half)
+        local = LocalTree(str(root))
+        self.session = Session(
+            wrap(local) if wrap else local, Limits(), max_msize=max_msize or half
+        )
         self.connection = Connection(
             self.session,
             [Lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],

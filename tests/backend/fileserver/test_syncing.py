@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.fileserver.deferred import Deferred
+from backend.fileserver.deferred import resume
 from backend.fileserver.syncing import fsync
 from protocol.ninep.flags import DOTL_DIRECTORY
 from protocol.ninep.ids import Fid
@@ -35,18 +35,31 @@ def test_what_is_not_open_cannot_be_synced(client: Client) -> None:
 def test_a_sync_that_waits_outlives_its_fid_and_its_session(client: Client, export: Path) -> None:
     fid = client.create(b"file", data=b"x")
     waiting = fsync(client.session, Tfsync(TAG, fid, 0))
-    assert isinstance(waiting, Deferred)
+    step = resume(waiting, None)
     client.clunk(fid)
     client.mount()
     (export / "file").unlink()
-    assert waiting.run() == Rfsync(TAG)
-    waiting.release()
+    step()
+    with pytest.raises(StopIteration) as end:
+        resume(waiting, None)
+    assert end.value.value == Rfsync(TAG)
 
 
 def test_a_sync_that_never_ran_gives_its_descriptor_back(client: Client) -> None:
     fid = client.create(b"file")
     before = len(os.listdir("/proc/self/fd"))
     waiting = fsync(client.session, Tfsync(TAG, fid, 0))
+    resume(waiting, None)
     assert len(os.listdir("/proc/self/fd")) == before + 1
-    waiting.release()
+    waiting.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_the_disk_says_reaches_the_client(client: Client) -> None:
+    fid = client.create(b"file")
+    before = len(os.listdir("/proc/self/fd"))
+    waiting = fsync(client.session, Tfsync(TAG, fid, 0))
+    resume(waiting, None)
+    with refused(errno.EIO):
+        resume(waiting, OSError(errno.EIO, "as a disk that dies"))
     assert len(os.listdir("/proc/self/fd")) == before

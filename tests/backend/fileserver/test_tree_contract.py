@@ -13,6 +13,7 @@ from backend.fileserver.files import NOBODY, Changes, Device, Owner
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_files import READ_AHEAD
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.syscalls import NOW, Timespec
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 
@@ -31,6 +32,7 @@ TREES: dict[str, Callable[[LocalTree], Tree]] = {
     "local": lambda local: local,
     "wrapped": WrappedTree,
     "wrapped twice": lambda local: WrappedTree(WrappedTree(local)),
+    "sync on close": SyncOnCloseTree,
 }
 
 

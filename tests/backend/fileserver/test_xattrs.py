@@ -316,3 +316,12 @@ def test_a_list_that_no_kernel_would_take_is_refused(export: Path) -> None:
         client.xattr_fid(ROOT)
     assert client.in_use() == {ROOT}
     client.close()
+
+
+def test_a_value_that_was_not_clunked_is_not_set(client: Client, export: Path) -> None:
+    (export / "file").touch()
+    fid = client.walk(b"file")
+    client.call(Txattrcreate(TAG, fid, b"user.a", 5, 0))
+    client.write(fid, b"whole")
+    client.mount()
+    assert os.listxattr(export / "file") == []

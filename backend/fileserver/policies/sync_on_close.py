@@ -1,0 +1,80 @@
+"""Sync on close: when the clunk of a file that was open for writing is answered, it is on disk.
+
+For a file that was created, that means its entry in the directory, too: after a power cut, data
+without a name are lost (fsync(2)).  The waiting is done in steps, so that the guest's other
+requests go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from backend.fileserver.deferred import run_now
+from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+from backend.fileserver.syncing import closed, synced
+
+if TYPE_CHECKING:
+    from backend.fileserver.deferred import Steps
+    from backend.fileserver.files import File, Node, Owner
+    from backend.fileserver.tree import Tree
+
+
+class SyncOnCloseTree(ForwardingTree):
+    """Around everything that writes; a policy inside may have steps of its own for closing."""
+
+    def wrap(self, file: File) -> File:
+        return _SyncedFile(file) if file.writable else file
+
+    def create(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        # Whether the file is new is not told.  One sync too many does not hurt.
+        node, file = self.inner.create(parent, name, flags, mode, owner)
+        return node, _CreatedFile(file, self.inner, parent)
+
+
+class _SyncedFile(ForwardingFile):
+    """A file that was opened for writing."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        run_now(self.closing())
+
+    def closing(self) -> Steps:
+        try:
+            yield from synced(self.inner)
+        except BaseException:
+            # Data that did not reach the disk must not be published as if they had.
+            self.inner.discard()
+            raise
+        yield from closed(self.inner)
+
+
+class _CreatedFile(_SyncedFile):
+    """A file that may be new: whatever it was opened for, its directory has changed."""
+
+    __slots__ = ("_parent", "_tree")
+
+    def __init__(self, inner: File, tree: Tree, parent: Node) -> None:
+        super().__init__(inner)
+        self._tree = tree
+        self._parent = parent.hold()
+
+    def closing(self) -> Steps:
+        try:
+            yield from super().closing()
+            yield from self._entry_synced()
+        finally:
+            self.ended()
+
+    def ended(self) -> None:
+        self._parent.release()
+
+    def _entry_synced(self) -> Steps:
+        directory = self._tree.open(self._parent, os.O_RDONLY)
+        try:
+            yield from synced(directory)
+        finally:
+            directory.close()

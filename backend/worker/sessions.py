@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from backend.exports import ExportError, open_export
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.read_only import ReadOnlyTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.session import Session
 
@@ -38,4 +39,6 @@ def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
     tree: Tree = LocalTree(open_export(share.path, allowed))
     if share.fsync_on_close:
         tree = SyncOnCloseTree(tree)
+    if share.read_only:
+        tree = ReadOnlyTree(tree)
     return tree

@@ -91,19 +91,12 @@ class Share:
             raise ShareError("path is missing; it must name the directory to export")
         if self.path and self.files:
             raise ShareError("both path and num-files: a share shows a directory or named files")
+        if self.files and self.security_model is not SecurityModel.NONE:
+            raise ShareError("security_model must be none for named files: they are Dom0's own")
         for path in (self.path, *(file.path for file in self.files)):
             if path and not (path.startswith("/") and "\0" not in path):
                 raise ShareError(f'export path "{path}": it must be absolute')
-        names = [file.name for file in self.files]
-        for name in names:
-            if not name or name in (".", "..") or "/" in name or "\0" in name:
-                raise ShareError(f'"{name}" is no name for a file')
-            if len(name.encode(errors="surrogateescape")) > _MAX_NAME:
-                raise ShareError(f'"{name}" is too long: {_MAX_NAME} bytes are the most')
-        if len(set(names)) != len(names):
-            raise ShareError(f"two of the named files have the same name: {', '.join(names)}")
-        if len(names) > MAX_NAMED_FILES:
-            raise ShareError(f"{len(names)} named files; {MAX_NAMED_FILES} are the most")
+        _check_names([file.name for file in self.files])
 
     @property
     def shown(self) -> str:
@@ -152,6 +145,18 @@ def share_nodes(share: Share) -> dict[str, bytes]:
     if share.commit is not Commit.NONE:
         texts["commit"] = share.commit.value
     return {name: os.fsencode(text) for name, text in texts.items()}
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if not name or name in (".", "..") or "/" in name or "\0" in name:
+            raise ShareError(f'"{name}" is no name for a file')
+        if len(name.encode(errors="surrogateescape")) > _MAX_NAME:
+            raise ShareError(f'"{name}" is too long: {_MAX_NAME} bytes are the most')
+    if len(set(names)) != len(names):
+        raise ShareError(f"two of the named files have the same name: {', '.join(names)}")
+    if len(names) > MAX_NAMED_FILES:
+        raise ShareError(f"{len(names)} named files; {MAX_NAMED_FILES} are the most")
 
 
 def _file(read: Read, number: int) -> NamedFile:

@@ -26,7 +26,7 @@ class Node:
     Shared by the fids that were cloned from one another; the last holder's ``release`` closes it.
     """
 
-    __slots__ = ("_descriptors", "_holders", "fd", "kind", "qid")
+    __slots__ = ("_holders", "descriptors", "fd", "kind", "qid")
 
     def __init__(self, fd: int, kind: int, qid: Qid, descriptors: Slots) -> None:
         """Take over ``fd`` and the slot that was taken for it.
@@ -37,7 +37,7 @@ class Node:
         self.fd: Final = fd
         self.kind: Final = kind
         self.qid: Final = qid
-        self._descriptors = descriptors
+        self.descriptors: Final = descriptors
         self._holders = 1
 
     def hold(self) -> Node:
@@ -50,7 +50,7 @@ class Node:
         self._holders -= 1
         if not self._holders:
             os.close(self.fd)
-            self._descriptors.give()
+            self.descriptors.give()
 
 
 class Owner(NamedTuple):

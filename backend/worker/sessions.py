@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from backend.exports import ExportError, open_export
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.policies.read_only import ReadOnlyTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.session import Session
+from backend.share import SecurityModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +38,9 @@ def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
     """
     if share.files:
         raise ExportError("named files are not served yet")
-    tree: Tree = LocalTree(open_export(share.path, allowed))
+    tree: Tree = LocalTree(open_export(share.path, allowed, share.security_model))
+    if share.security_model is SecurityModel.MAPPED_XATTR:
+        tree = MappedXattrTree(tree)
     if share.fsync_on_close:
         tree = SyncOnCloseTree(tree)
     if share.read_only:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.exports import ExportError, check_share, open_export
-from backend.share import Share
+from backend.share import SecurityModel, Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,19 @@ def as_ordinary_user(call: Callable[[Share], str | None], argument: Share) -> st
     return answer
 
 
+def test_mapped_owners_need_a_file_system_that_can_keep_them(tmp_path: Path) -> None:
+    mapped = SecurityModel.MAPPED_XATTR
+    assert check_share(Share(str(tmp_path), security_model=mapped)) is None
+    os.setxattr(tmp_path, "user.virtfs.mode", b"\xed\x41\0\0")
+    assert check_share(Share(str(tmp_path), security_model=mapped)) is None
+    assert check_share(Share("/proc/self")) is None
+    assert check_share(Share("/proc/self", security_model=mapped)) == (
+        "export path /proc/self: security_model mapped-xattr needs a file system with user "
+        "attributes (ext4, XFS, Btrfs...), here: Operation not supported; or use security_model "
+        "none"
+    )
+
+
 def test_allowed_is_itself_and_below_nothing_else(tmp_path: Path) -> None:
     for name in ("srv/a/b", "srv2", "other"):
         (tmp_path / name).mkdir(parents=True)
@@ -104,4 +117,5 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
     for path in (str(tmp_path), f"{tmp_path}/none", __file__):
         check_share(Share(path), ["/nowhere"])
+    check_share(Share("/proc/self", security_model=SecurityModel.MAPPED_XATTR))
     assert os.listdir("/proc/self/fd") == before

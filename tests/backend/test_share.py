@@ -33,7 +33,7 @@ def test_nodes_describe_a_share_completely(data: st.DataObject) -> None:
     share = Share(
         path="" if files else data.draw(PATHS),
         files=tuple(files),
-        security_model=data.draw(st.sampled_from(SecurityModel)),
+        security_model=SecurityModel.NONE if files else data.draw(st.sampled_from(SecurityModel)),
         max_space=data.draw(LIMITS),
         max_files=data.draw(LIMITS),
         max_open_files=data.draw(LIMITS),
@@ -74,6 +74,15 @@ def test_what_libxl_writes_is_a_share() -> None:
         (
             {"path": b"/a", "num-files": b"1", "files/0/name": b"n", "files/0/path": b"/p"},
             "both path and num-files",
+        ),
+        (
+            {
+                "num-files": b"1",
+                "files/0/name": b"n",
+                "files/0/path": b"/p",
+                "security_model": b"mapped-xattr",
+            },
+            "security_model must be none for named files",
         ),
         ({"num-files": b"1", "files/0/name": b"..", "files/0/path": b"/p"}, '".." is no name'),
         ({"num-files": b"1", "files/0/name": b"a/b", "files/0/path": b"/p"}, "is no name"),

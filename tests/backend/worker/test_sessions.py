@@ -1,0 +1,33 @@
+"""A share's policies are put around its tree, each as the share says."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from backend.fileserver.files import NOBODY
+from backend.share import SecurityModel, Share
+from backend.worker.sessions import open_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def made(share: Share) -> set[str]:
+    """The attributes that a file has which is made through the share."""
+    tree = open_tree(share, ())
+    node, file = tree.create(tree.root, b"file", os.O_RDWR, 0o644, NOBODY)
+    file.close()
+    node.release()
+    tree.close()
+    return set(os.listxattr(os.path.join(share.path, "file")))
+
+
+def test_owners_are_kept_as_the_security_model_says(tmp_path: Path) -> None:
+    for model, attributes in [
+        (SecurityModel.NONE, set()),
+        (SecurityModel.MAPPED_XATTR, {"user.virtfs.mode"}),
+    ]:
+        (tmp_path / model.value).mkdir()
+        share = Share(str(tmp_path / model.value), security_model=model)
+        assert made(share) == attributes

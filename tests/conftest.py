@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,16 @@ def bed(leak_free: None) -> Iterator[Testbed]:
     """A hypervisor and a supervisor; closing it fails on any grant, port or process left over."""
     with Testbed() as running:
         yield running
+
+
+@pytest.fixture
+def user_attributes(tmp_path: Path) -> None:
+    """Skipped where the file system of ``tmp_path`` keeps none (tmpfs before Linux 6.6)."""
+    try:
+        os.getxattr(tmp_path, "user.any")
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            pytest.skip("the file system of the test's directory has no user attributes")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from backend.fileserver.root import PIN, PIN_DIRECTORY, check_beneath, open_root
 from backend.fileserver.syscalls import OMIT, utimensat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from backend.fileserver.files import Changes, Device, File, Owner
     from backend.fileserver.limits import Slots
@@ -195,6 +195,12 @@ class LocalTree:
             raise OSError(errno.ENODATA, "neither a regular file nor a directory")
         with self._reopened(node, os.O_RDONLY) as fd:
             return os.getxattr(fd, name)
+
+    def xattr_values(self, node: Node, names: Sequence[bytes]) -> list[bytes | None]:
+        if node.kind not in _REOPENED:
+            return [None] * len(names)
+        with self._reopened(node, os.O_RDONLY) as fd:
+            return [local_xattrs.value(fd, name) for name in names]
 
     def xattr_list(self, node: Node) -> list[bytes]:
         if node.kind not in _REOPENED:

@@ -28,6 +28,17 @@ def check_writable(name: bytes) -> None:
         raise OSError(errno.EOPNOTSUPP, "only user attributes are served")
 
 
+def value(fd: int, name: bytes) -> bytes | None:
+    """A value, ``None`` where there is none.  Raises ``OSError``: EOPNOTSUPP..."""
+    try:
+        check_readable(name)
+        return os.getxattr(fd, name)
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
+
+
 def names(fd: int) -> list[bytes]:
     """The names.  Raises ``OSError``: EOPNOTSUPP where the file system has none, E2BIG."""
     return [name for name in map(os.fsencode, os.listxattr(fd)) if name.startswith(NAMESPACE)]

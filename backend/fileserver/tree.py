@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
     from backend.fileserver.qids import Status
     from protocol.ninep.messages import Qid
@@ -69,6 +71,9 @@ class Tree(Protocol):
 
     def xattr_get(self, node: Node, name: bytes) -> bytes:
         """An extended attribute's value; ENODATA if there is none of this name."""
+
+    def xattr_values(self, node: Node, names: Sequence[bytes]) -> list[bytes | None]:
+        """The values of several, at the cost of one; ``None`` for each that there is none of."""
 
     def xattr_list(self, node: Node) -> list[bytes]:
         """The names of the extended attributes, in any order."""

@@ -86,6 +86,7 @@ def as_ordinary_user(call: Callable[[Share], str | None], argument: Share) -> st
     return answer
 
 
+@pytest.mark.usefixtures("user_attributes")
 def test_mapped_owners_need_a_file_system_that_can_keep_them(tmp_path: Path) -> None:
     mapped = SecurityModel.MAPPED_XATTR
     assert check_share(Share(str(tmp_path), security_model=mapped)) is None

@@ -129,6 +129,9 @@ class ForwardingTree:
     def xattr_get(self, node: Node, name: bytes) -> bytes:
         return self.inner.xattr_get(node, name)
 
+    def xattr_values(self, node: Node, names: Sequence[bytes]) -> list[bytes | None]:
+        return self.inner.xattr_values(node, names)
+
     def xattr_list(self, node: Node) -> list[bytes]:
         return self.inner.xattr_list(node)
 

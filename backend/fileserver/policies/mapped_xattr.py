@@ -130,10 +130,10 @@ class MappedXattrTree(ForwardingTree):
         qid, status = tree.getattr(real)
         if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             return qid, status  # Dom0 made it, and Linux keeps no user attributes of it
-        uid, gid = virtfs.UID.read(tree, real), virtfs.GID.read(tree, real)
-        mode = virtfs.shown_mode(status.st_mode, virtfs.MODE.read(tree, real))
+        uid, gid, stored = virtfs.read(tree, real, virtfs.UID, virtfs.GID, virtfs.MODE)
+        mode = virtfs.shown_mode(status.st_mode, stored)
         kind = stat.S_IFMT(mode)
-        rdev = virtfs.RDEV.read(tree, real) if kind in _DEVICES else None
+        [rdev] = virtfs.read(tree, real, virtfs.RDEV) if kind in _DEVICES else [None]
         return shown_qid(kind, qid), MappedStatus(
             mode,
             status.st_dev,
@@ -191,7 +191,8 @@ class MappedXattrTree(ForwardingTree):
         return self.inner.statfs(real_node(node))
 
     def _kind(self, real: Node) -> int:
-        return stat.S_IFMT(virtfs.shown_mode(real.kind, virtfs.MODE.read(self.inner, real)))
+        [stored] = virtfs.read(self.inner, real, virtfs.MODE)
+        return stat.S_IFMT(virtfs.shown_mode(real.kind, stored))
 
     def _make(self, parent: Node, name: bytes, new: _New) -> Qid:
         """Make a file that is not handed out."""

@@ -35,9 +35,9 @@ SPECIAL_KINDS: Final = frozenset(
 )
 """What a regular file may stand for."""
 
-# No such attribute; a file system below the export that keeps none; a file of Dom0's that the
-# worker may not read: what Dom0 says of it is all there is to say.
-_ABSENT: Final = frozenset((errno.ENODATA, errno.EOPNOTSUPP, errno.EACCES))
+# A file system below the export that keeps no attributes; a file of Dom0's that the worker may not
+# read: what Dom0 says of it is all there is to say.
+_ABSENT: Final = (errno.EOPNOTSUPP, errno.EACCES)
 
 
 class Number:
@@ -49,26 +49,31 @@ class Number:
         self.name: Final = NAMESPACE + name
         self._form: Final = Struct(form)
 
-    def read(self, tree: Tree, node: Node) -> int | None:
-        """The value; ``None`` where there is none, or none of this length.
-
-        Raises ``OSError`` where there may be one that cannot be read: to show what Dom0 has
-        could show more than the guest allowed.
-        """
-        try:
-            packed = tree.xattr_get(node, self.name)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise
-        if len(packed) != self._form.size:
+    def unpack(self, packed: bytes | None) -> int | None:
+        """The number; ``None`` for none, and for what is not of its length."""
+        if packed is None or len(packed) != self._form.size:
             return None
         number: int = self._form.unpack(packed)[0]
         return number
 
-    def write(self, tree: Tree, node: Node, value: int) -> None:
+    def write(self, tree: Tree, node: Node, number: int) -> None:
         """Set it.  Raises ``OSError``: EPERM for what is neither a file nor a directory..."""
-        tree.xattr_set(node, self.name, self._form.pack(value), 0)
+        tree.xattr_set(node, self.name, self._form.pack(number), 0)
+
+
+def read(tree: Tree, node: Node, *numbers: Number) -> list[int | None]:
+    """What is stored of each; ``None`` where there is nothing.
+
+    Raises ``OSError`` where there may be something that cannot be read: to show what Dom0 has in
+    its place could show more than the guest allowed.
+    """
+    try:
+        values = tree.xattr_values(node, [number.name for number in numbers])
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return [None] * len(numbers)
+        raise
+    return [number.unpack(packed) for number, packed in zip(numbers, values, strict=True)]
 
 
 UID: Final = Number(b"uid", "<I")

@@ -74,10 +74,10 @@ class Steps(ForwardingTree):
         self.dies = False
         self.fault = 0
 
-    def xattr_get(self, node: Node, name: bytes) -> bytes:
+    def xattr_values(self, node: Node, names: Sequence[bytes]) -> list[bytes | None]:
         if self.fault:
             raise OSError(self.fault, "no attribute can be read")
-        return super().xattr_get(node, name)
+        return super().xattr_values(node, names)
 
     def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
         if not self.left:
@@ -92,7 +92,7 @@ class Steps(ForwardingTree):
 
 
 @pytest.fixture
-def steps(export: Path) -> Iterator[Steps]:
+def steps(export: Path, user_attributes: None) -> Iterator[Steps]:
     slots = Slots("descriptors", 200)
     steps = Steps(LocalTree(str(export), slots))
     yield steps
@@ -548,6 +548,7 @@ def test_set_id_bits_never_meet_another_owner(
     assert stat.S_IMODE(shown(held, b"it").st_mode) == (0o755 if mode is None else mode)
 
 
+@pytest.mark.usefixtures("user_attributes")
 def test_a_target_that_finds_no_room_leaves_no_link(export: Path) -> None:
     class Full(ForwardingFile):
         def write(self, buffers: Sequence[memoryview], offset: int) -> int:
@@ -586,6 +587,7 @@ def test_an_attribute_that_is_there_but_cannot_be_read_is_an_error(
     assert shown(held, b"file").st_mode == 0o100644
 
 
+@pytest.mark.usefixtures("user_attributes")
 def test_no_privilege_is_needed_for_files_that_are_the_workers(export: Path) -> None:
     export.chmod(0o777)
     (export / "dom0s").touch(0o600)

@@ -42,6 +42,8 @@ TREES: dict[str, Callable[[LocalTree], Tree]] = {
 
 @pytest.fixture(params=TREES)
 def held(request: pytest.FixtureRequest, export: Path) -> Iterator[Holder]:
+    if "mapped" in request.param:
+        request.getfixturevalue("user_attributes")
     slots = Slots("descriptors", 200)
     tree = TREES[request.param](LocalTree(str(export), slots))
     held = Holder(tree)
@@ -259,6 +261,9 @@ def test_user_attributes_are_kept_and_no_others(held: Holder) -> None:
     for name in (b"user.a", b"security.capability", b"trusted.x", b"nonsense"):
         with refused(errno.ENODATA):
             tree.xattr_get(node, name)
+    names = [b"user.a", b"user.b", b"security.capability"]
+    assert tree.xattr_values(node, names) == [None, b"\0" * 100, None]
+    assert tree.xattr_values(tree.root, []) == []
     for name in (b"security.capability", b"trusted.x"):
         with refused(errno.EOPNOTSUPP):
             tree.xattr_set(node, name, b"", 0)

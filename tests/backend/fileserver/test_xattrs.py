@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.fileserver.limits import Limits, Slots
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.xattrs import MAX_NAME, MAX_VALUE
 from protocol.ninep.flags import (
     DOTL_DIRECTORY,
@@ -247,6 +248,22 @@ def test_what_steers_dom0s_kernel_is_not_set(client: Client, file: Path, name: b
         with refused(errno.EOPNOTSUPP):
             client.setxattr(client.walk(b"file"), name, value, flags)
     assert os.listxattr(file) == ["user.a"]
+
+
+def test_several_values_come_at_once(client: Client, export: Path, file: Path) -> None:
+    os.setxattr(file, "user.b", b"")
+    os.mkfifo(export / "fifo")
+    for name, values in [(b"file", [b"value", b"", None, None]), (b"fifo", [None] * 4)]:
+        node = client.session.fids[client.walk(name)].node
+        names = [b"user.a", b"user.b", b"user.c", b"security.capability"]
+        assert client.local.xattr_values(node, names) == values
+
+
+def test_a_file_system_without_attributes_says_so() -> None:
+    tree = LocalTree("/proc/self")
+    with refused(errno.EOPNOTSUPP):
+        tree.xattr_values(tree.root, [b"user.a"])
+    tree.close()
 
 
 def test_links_and_special_files_have_none(client: Client, export: Path, file: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from backend.fileserver.files import NOBODY
 from backend.share import SecurityModel, Share
 from backend.worker.sessions import open_tree
@@ -23,6 +25,7 @@ def made(share: Share) -> set[str]:
     return set(os.listxattr(os.path.join(share.path, "file")))
 
 
+@pytest.mark.usefixtures("user_attributes")
 def test_owners_are_kept_as_the_security_model_says(tmp_path: Path) -> None:
     for model, attributes in [
         (SecurityModel.NONE, set()),

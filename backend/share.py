@@ -97,6 +97,9 @@ class Share:
             if path and not (path.startswith("/") and "\0" not in path):
                 raise ShareError(f'export path "{path}": it must be absolute')
         _check_names([file.name for file in self.files])
+        for file in self.files:
+            if os.path.basename(file.path) in ("", ".", ".."):
+                raise ShareError(f'path "{file.path}" of "{file.name}": it must name a file')
 
     @property
     def shown(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,3 +50,15 @@ def _open_existing(tree: Tree, node: Node, flags: int) -> tuple[Node, File]:
     except OSError:
         node.release()
         raise
+
+
+def refuse_creation(tree: Tree, parent: Node, name: bytes, code: int, why: str) -> NoReturn:
+    """Say ``code`` of a creation that is not allowed, as Linux does: only if nothing else is wrong.
+
+    Raises ``OSError``: EEXIST where the name is taken, ENOTDIR where there are no names, ``code``.
+    """
+    try:
+        tree.lookup(parent, name).release()
+    except FileNotFoundError:
+        raise OSError(code, why) from None
+    raise OSError(errno.EEXIST, "the name is taken")

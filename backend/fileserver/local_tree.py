@@ -68,10 +68,24 @@ class LocalTree:
         except OSError:
             os.close(root_fd)
             raise
-        self._descriptors.take()
         self._key = (status.st_dev, status.st_ino)
         self._qids = QidSpace(status.st_dev)
-        self.root: Final = Node(root_fd, stat.S_IFDIR, self._qids.qid(status), self._descriptors)
+        self.root: Final = self.adopt(root_fd)
+
+    def adopt(self, fd: int) -> Node:
+        """The node of a descriptor from elsewhere, which is taken over.
+
+        The root's ``parent`` alone says what is beneath it: nothing keeps the caller from handing
+        out what he adopts.  Raises ``OSError``: EMFILE.
+        """
+        try:
+            status = os.fstat(fd)
+            qid = self._qids.qid(status)
+            self._descriptors.take()
+        except OSError:
+            os.close(fd)
+            raise
+        return Node(fd, stat.S_IFMT(status.st_mode), qid, self._descriptors)
 
     def close(self) -> None:
         self.root.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 from protocol.ninep.messages import Qid
@@ -70,6 +70,29 @@ class Status(Protocol):
     @property
     def st_ctime_ns(self) -> int:
         """Last change of content or attributes."""
+
+
+class ShownStatus(NamedTuple):
+    """A ``Status`` that says something else than stat(2) does."""
+
+    st_mode: int
+    st_dev: int
+    st_ino: int
+    st_nlink: int
+    st_uid: int
+    st_gid: int
+    st_rdev: int
+    st_size: int
+    st_blksize: int
+    st_blocks: int
+    st_atime_ns: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+    @classmethod
+    def of(cls, status: Status) -> Self:
+        """The same; ``_replace`` then says what is to be another."""
+        return cls(*(getattr(status, name) for name in cls._fields))
 
 
 class QidSpace:

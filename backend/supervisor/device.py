@@ -54,6 +54,8 @@ class Device:
         self.log: Final = DeviceLog(logging.getLogger(__name__), str(key))
         self.worker: Worker | None = None
         self.seen: Seen | None = None
+        self.shown: str | None = None
+        """What it shares, for people; of a share that is described wrongly, its path."""
         self.error: str | None = None
         """Why it was closed, until it is announced again."""
         self.gone = False
@@ -151,7 +153,8 @@ class Device:
         """Compare with what was seen before."""
         before, self.seen = self.seen, seen
         if before is None:
-            self.log.info("device appeared: tag %s, path %s", seen.tag, seen.path)
+            self.shown = self._nodes.shown()
+            self.log.info("device appeared: tag %s, path %s", seen.tag, self.shown)
         elif (before.own, before.frontend) != (seen.own, seen.frontend):
             self.log.debug("backend %s, frontend %s", seen.own.name, seen.frontend.name)
         if (before is None or _asks_again(before, seen)) and self._export is not Export.CHECKING:
@@ -186,6 +189,7 @@ class Device:
         try:
             self._nodes.check_frontend(seen)
             share = self._nodes.read_share()
+            self.shown = share.shown
         except NodeError as error:
             verdict(str(error))
         else:

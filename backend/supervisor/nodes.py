@@ -86,6 +86,13 @@ class DeviceNodes:
         except ShareError as error:
             raise NodeError(str(error)) from error
 
+    def shown(self) -> str | None:
+        """What is shared, in a line for people, as far as the nodes make sense."""
+        try:
+            return self.read_share().shown
+        except NodeError:
+            return self._text("path")
+
     def read_rings(self, seen: Seen, offer: BackendOffer) -> list[RingOffer]:
         """What the frontend chose.  Raises ``HandshakeError``."""
         return read_frontend_nodes(lambda name: self._read(f"{seen.frontend_path}/{name}"), offer)

@@ -118,7 +118,7 @@ class StatusServer:
             "domid": device.key.domid,
             "devid": device.key.devid,
             "tag": seen.tag if seen else None,
-            "path": seen.path if seen else None,
+            "path": device.shown,
             "state": seen.own.name.lower() if seen else None,
             "frontend": seen.frontend.name.lower() if seen else None,
             "error": device.error,

@@ -5,12 +5,14 @@ The one place where a share's policies are put around its tree.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from backend.exports import ExportError, open_export
+from backend.exports import open_export
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
+from backend.fileserver.policies.named_files import NamedFilesTree
 from backend.fileserver.policies.read_only import ReadOnlyTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.session import Session
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backend.fileserver.tree import Tree
-    from backend.share import Share
+    from backend.share import NamedFile, Share
 
 
 def open_session(
@@ -37,12 +39,31 @@ def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
     What a share asks for and nobody serves yet is refused, never left out.
     """
     if share.files:
-        raise ExportError("named files are not served yet")
-    tree: Tree = LocalTree(open_export(share.path, allowed, share.security_model))
+        tree: Tree = _open_named(share.files, allowed)
+    else:
+        tree = LocalTree(open_export(share.path, allowed, share.security_model))
     if share.security_model is SecurityModel.MAPPED_XATTR:
         tree = MappedXattrTree(tree)
     if share.fsync_on_close:
         tree = SyncOnCloseTree(tree)
     if share.read_only:
         tree = ReadOnlyTree(tree)
+    return tree
+
+
+def _open_named(files: Sequence[NamedFile], allowed: Sequence[str]) -> Tree:
+    """Named files; the directories that they are in are opened now, the files when asked for."""
+    tree = NamedFilesTree(LocalTree(open_export(os.path.dirname(files[0].path), allowed)))
+    try:
+        for file in files:
+            directory, base = os.path.split(file.path)
+            tree.add(
+                os.fsencode(file.name),
+                open_export(directory, allowed),
+                os.fsencode(base),
+                writable=file.writable,
+            )
+    except BaseException:
+        tree.close()
+        raise
     return tree

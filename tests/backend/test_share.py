@@ -88,6 +88,8 @@ def test_what_libxl_writes_is_a_share() -> None:
         ({"num-files": b"1", "files/0/name": b"a/b", "files/0/path": b"/p"}, "is no name"),
         ({"num-files": b"1", "files/0/name": b"n" * 256, "files/0/path": b"/p"}, "too long"),
         ({"num-files": b"1", "files/0/name": b"n", "files/0/path": b"p"}, "must be absolute"),
+        ({"num-files": b"1", "files/0/name": b"n", "files/0/path": b"/p/"}, "must name a file"),
+        ({"num-files": b"1", "files/0/name": b"n", "files/0/path": b"/p/.."}, "must name a file"),
     ],
 )
 def test_a_wrong_node_is_named(nodes: dict[str, bytes], message: str) -> None:

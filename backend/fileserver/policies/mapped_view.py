@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.files import Node
 from backend.fileserver.policies.forwarding import ForwardingFile
@@ -13,24 +13,6 @@ from protocol.ninep.messages import Dirent, Qid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-class MappedStatus(NamedTuple):
-    """What the guest is told of a file: ``qids.Status``."""
-
-    st_mode: int
-    st_dev: int
-    st_ino: int
-    st_nlink: int
-    st_uid: int
-    st_gid: int
-    st_rdev: int
-    st_size: int
-    st_blksize: int
-    st_blocks: int
-    st_atime_ns: int
-    st_mtime_ns: int
-    st_ctime_ns: int
 
 
 class SpecialNode(Node):

@@ -22,11 +22,11 @@ from backend.fileserver.policies import virtfs
 from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.mapped_view import (
     MappedDirectory,
-    MappedStatus,
     SpecialNode,
     real_node,
     shown_qid,
 )
+from backend.fileserver.qids import ShownStatus
 
 if TYPE_CHECKING:
     from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
@@ -134,7 +134,7 @@ class MappedXattrTree(ForwardingTree):
         mode = virtfs.shown_mode(status.st_mode, stored)
         kind = stat.S_IFMT(mode)
         [rdev] = virtfs.read(tree, real, virtfs.RDEV) if kind in _DEVICES else [None]
-        return shown_qid(kind, qid), MappedStatus(
+        return shown_qid(kind, qid), ShownStatus(
             mode,
             status.st_dev,
             status.st_ino,

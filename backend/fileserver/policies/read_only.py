@@ -13,7 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from backend.fileserver.creating import create_or_open
+from backend.fileserver.creating import create_or_open, refuse_creation
 from backend.fileserver.files import Changes
 from backend.fileserver.policies.forwarding import ForwardingTree
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WRITES: Final = os.O_ACCMODE | os.O_TRUNC
 _NOTHING: Final = Changes()
+_WHY: Final = "the share is read-only"
 
 
 class ReadOnlyTree(ForwardingTree):
@@ -77,12 +78,7 @@ class ReadOnlyTree(ForwardingTree):
         _refuse()
 
     def _refuse_new(self, parent: Node, name: bytes) -> NoReturn:
-        """EEXIST where the name is taken, ENOTDIR where there are no names, else EROFS."""
-        try:
-            self.lookup(parent, name).release()
-        except FileNotFoundError:
-            _refuse()
-        raise OSError(errno.EEXIST, "the name is taken")
+        refuse_creation(self, parent, name, errno.EROFS, _WHY)
 
 
 def _refuse_in(*parents: Node) -> NoReturn:
@@ -92,4 +88,4 @@ def _refuse_in(*parents: Node) -> NoReturn:
 
 
 def _refuse() -> NoReturn:
-    raise OSError(errno.EROFS, "the share is read-only")
+    raise OSError(errno.EROFS, _WHY)

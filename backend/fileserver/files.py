@@ -132,6 +132,13 @@ class File(Protocol):
         the file that lies hidden below it.
         """
 
+    def pack_entries(self, cookie: int, room: int) -> bytes:
+        """The same entries as an Rreaddir carries them: whole ones, at most ``room`` bytes.
+
+        b"" at the directory's end.  Those that are returned are accepted.  EINVAL where entries are
+        left but not even one fits; an error that comes after some is kept back until the next call.
+        """
+
     def pin(self) -> Pin:
         """Hold what is open, for a sync that runs elsewhere."""
 
@@ -165,6 +172,9 @@ class Unopened:
         _not_open()
 
     def entries(self, cookie: int) -> Iterable[Dirent]:  # noqa: ARG002 -- File's
+        _not_open()
+
+    def pack_entries(self, cookie: int, room: int) -> bytes:  # noqa: ARG002 -- File's
         _not_open()
 
     def pin(self) -> Pin:

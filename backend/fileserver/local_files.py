@@ -8,7 +8,9 @@ import stat
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.fileserver.packing import refuse_room
 from backend.fileserver.syscalls import getdents64
+from protocol.ninep.directory import ENTRY, ENTRY_SIZE
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 from protocol.ninep.messages import Dirent, Qid
 
@@ -27,6 +29,8 @@ READ_AHEAD: Final = 32 * 1024
 # struct linux_dirent64: ino, cookie of the next entry, length of this record, type; then the name.
 _DIRENT: Final = Struct("=QqHB")
 _NAME_AT: Final = _DIRENT.size
+_unpack = _DIRENT.unpack_from
+_pack_entry = ENTRY.pack
 # Makes a NamedTuple of a tuple that has its length; a directory may have 100,000 entries.
 _new: Any = tuple.__new__
 # DT_DIR and DT_LNK are the kind bits of the mode, moved down (readdir(3)).
@@ -112,6 +116,9 @@ class LocalFile(_Opened):
     def entries(self, cookie: int) -> Iterator[Dirent]:
         raise OSError(errno.ENOTDIR, f"no directory, so no entries after {cookie}")
 
+    def pack_entries(self, cookie: int, room: int) -> bytes:  # noqa: ARG002 -- File's
+        raise OSError(errno.ENOTDIR, f"no directory, so no entries after {cookie}")
+
 
 class LocalDirectory(_Opened):
     """An open directory, and the entries that were read from it but not yet accepted.
@@ -142,6 +149,34 @@ class LocalDirectory(_Opened):
         raise OSError(errno.EBADF, "a directory is never open for writing")
 
     def entries(self, cookie: int) -> Iterator[Dirent]:
+        self._go_to(cookie)
+        plain = self._qids.plain_up_to(self._dev)
+        while self._fill():
+            ino, following, length, kind = _unpack(self._raw, self._raw_at)
+            start = self._raw_at + _NAME_AT
+            name = self._raw[start : self._raw.index(0, start)]
+            path = ino if ino <= plain and name != b".." else self._path(ino, name)
+            qid = _new(Qid, (_QID_TYPES.get(kind, QTFILE), 0, path))
+            yield _new(Dirent, (qid, following, kind, name))
+            self._raw_at += length
+            self._cookie = following
+
+    def pack_entries(self, cookie: int, room: int) -> bytes:
+        self._go_to(cookie)
+        parts: list[bytes] = []
+        left = room
+        try:
+            while left >= 0 and self._fill():
+                left = self._pack(parts, left)
+        except OSError:
+            # What was read is good, and the client will come for the rest.
+            if not parts:
+                raise
+        if left < 0 and not parts:
+            refuse_room(room)
+        return b"".join(parts)
+
+    def _go_to(self, cookie: int) -> None:
         if cookie > MAX_OFFSET:
             raise OSError(errno.EINVAL, f"{cookie} is no position in a directory")
         # Position 0 always starts afresh, as rewinddir(3) does: entries made since then appear.
@@ -150,27 +185,44 @@ class LocalDirectory(_Opened):
             self._raw = b""
             self._raw_at = 0
             self._cookie = cookie
-        return self._parse()
 
-    def _parse(self) -> Iterator[Dirent]:
-        while True:
-            if self._raw_at >= len(self._raw):
-                self._raw = getdents64(self._fd, READ_AHEAD)
-                self._raw_at = 0
-                if not self._raw:
-                    return
-            raw = self._raw
-            at = self._raw_at
-            ino, cookie, length, kind = _DIRENT.unpack_from(raw, at)
-            name = raw[at + _NAME_AT : raw.index(0, at + _NAME_AT)]
-            if self._above is not None and name == b"..":
-                path = self._above
-            else:
-                path = self._qids.path(self._dev, ino)
-            qid = _new(Qid, (_QID_TYPES.get(kind, QTFILE), 0, path))
-            yield _new(Dirent, (qid, cookie, kind, name))
-            self._raw_at = at + length
-            self._cookie = cookie
+    def _fill(self) -> bool:
+        """Whether there are records that were not accepted yet."""
+        if self._raw_at >= len(self._raw):
+            self._raw = getdents64(self._fd, READ_AHEAD)
+            self._raw_at = 0
+        return bool(self._raw)
+
+    def _pack(self, parts: list[bytes], left: int) -> int:
+        """Accept the records in ``_raw`` that fit; what is left of ``left``, below 0: not all did.
+
+        The same as ``entries``, in half the time: one loop without a call of ours per entry.
+        """
+        raw, at, cookie = self._raw, self._raw_at, self._cookie
+        end = len(raw)
+        plain = self._qids.plain_up_to(self._dev)
+        while at < end:
+            ino, following, length, kind = _unpack(raw, at)
+            start = at + _NAME_AT
+            stop = raw.index(0, start)
+            left -= ENTRY_SIZE + stop - start
+            if left < 0:
+                break
+            name = raw[start:stop]
+            path = ino if ino <= plain and name != b".." else self._path(ino, name)
+            parts.append(
+                _pack_entry(_QID_TYPES.get(kind, QTFILE), 0, path, following, kind, stop - start)
+            )
+            parts.append(name)
+            at += length
+            cookie = following
+        self._raw_at, self._cookie = at, cookie
+        return left
+
+    def _path(self, ino: int, name: bytes) -> int:
+        if self._above is not None and name == b"..":
+            return self._above
+        return self._qids.path(self._dev, ino)
 
 
 def _go_on(

@@ -110,6 +110,10 @@ class QidSpace:
         self._root_dev = root_dev
         self._prefixes = {(root_dev, 0): 0}
 
+    def plain_up_to(self, dev: int) -> int:
+        """Inode numbers of ``dev`` up to this one are their own paths; -1: none is."""
+        return _INO_MASK if dev == self._root_dev else -1
+
     def path(self, dev: int, ino: int) -> int:
         """The qid path.
 

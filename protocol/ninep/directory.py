@@ -6,16 +6,21 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.ninep.errors import ProtocolError
-from protocol.ninep.messages import Dirent, Qid, Stat
+from protocol.ninep.messages import Dirent, Qid
 from protocol.ninep.wire import pack_stat, read_stat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from protocol.ninep.messages import Stat
 
-_ENTRY = struct.Struct("<BIQQBH")
+ENTRY: Final = struct.Struct("<BIQQBH")
+"""A Dirent without its name: ``qid[13] offset[8] type[1]`` and the name's length."""
 
-ENTRY_SIZE: Final = _ENTRY.size
+ENTRY_SIZE: Final = ENTRY.size
 """Bytes of a Dirent without its name."""
+
+_unpack_entry = ENTRY.unpack_from
+# Makes a NamedTuple of a tuple that has its length, in half the time.
+_new: Any = tuple.__new__
 
 
 def encode_entry(qid: Qid, offset: int, type: int, name: bytes) -> bytes:  # noqa: A002 -- 9P's
@@ -25,14 +30,28 @@ def encode_entry(qid: Qid, offset: int, type: int, name: bytes) -> bytes:  # noq
     ``ValueError`` where a value does not fit.
     """
     try:
-        return _ENTRY.pack(*qid, offset, type, len(name)) + name
+        return ENTRY.pack(*qid, offset, type, len(name)) + name
     except (struct.error, TypeError) as error:
         raise ValueError(f"directory entry cannot be packed: {error}") from None
 
 
 def decode_entries(data: bytes) -> list[Dirent]:
     """The entries of an Rreaddir.  Raises ``ProtocolError`` unless ``data`` is whole entries."""
-    return _all(data, _read_entry)
+    entries = []
+    at = 0
+    end = len(data)
+    try:
+        # One loop without a call of ours per entry: a directory may have 100,000.
+        while at < end:
+            kind, version, path, offset, entry_type, length = _unpack_entry(data, at)
+            start = at + ENTRY_SIZE
+            at = start + length
+            qid = _new(Qid, (kind, version, path))
+            entries.append(_new(Dirent, (qid, offset, entry_type, data[start:at])))
+    except struct.error:
+        raise ProtocolError("directory entry cut short") from None
+    _check_end(at, end)
+    return entries
 
 
 def encode_stat(stat: Stat) -> bytes:
@@ -48,27 +67,20 @@ def encode_stat(stat: Stat) -> bytes:
 
 def decode_stats(data: bytes) -> list[Stat]:
     """The entries of a 9P2000.u directory.  Raises ``ProtocolError`` unless they are whole."""
-    return _all(data, read_stat)
-
-
-def _read_entry(data: bytes, at: int) -> tuple[Dirent, int]:
-    kind, version, path, offset, entry_type, length = _ENTRY.unpack_from(data, at)
-    start = at + ENTRY_SIZE
-    name = data[start : start + length]
-    return Dirent(Qid(kind, version, path), offset, entry_type, name), start + length
-
-
-def _all(data: bytes, read: Callable[[bytes, int], tuple[Any, int]]) -> list[Any]:
     entries = []
     at = 0
     try:
         while at < len(data):
-            entry, at = read(data, at)
+            entry, at = read_stat(data, at)
             entries.append(entry)
     except struct.error:
         raise ProtocolError("directory entry cut short") from None
     except ProtocolError as error:
         raise ProtocolError(error.reason) from None
-    if at != len(data):
-        raise ProtocolError("directory entry cut short")
+    _check_end(at, len(data))
     return entries
+
+
+def _check_end(at: int, end: int) -> None:
+    if at != end:
+        raise ProtocolError("directory entry cut short")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backend.fileserver.packing import pack
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -40,6 +42,13 @@ class ForwardingFile:
 
     def entries(self, cookie: int) -> Iterable[Dirent]:
         return self.inner.entries(cookie)
+
+    def pack_entries(self, cookie: int, room: int) -> bytes:
+        # A policy that filters or changes entries is never passed by, and one that does not costs
+        # nothing: the inner file's own way is several times faster.
+        if type(self).entries is ForwardingFile.entries:
+            return self.inner.pack_entries(cookie, room)
+        return pack(self.entries(cookie), room)
 
     def pin(self) -> Pin:
         return self.inner.pin()

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
 from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDWR
 
 from .client import ROOT, Client, refused
 from .wrapping import WrappedFile, WrappedTree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from backend.fileserver.files import File, Node
+    from protocol.ninep.messages import Dirent
 
 
 class ReadOnlyTree(WrappedTree):
@@ -34,6 +38,21 @@ class HidingFile(WrappedFile):
 class HidingTree(WrappedTree):
     def wrap(self, file: File) -> File:
         return HidingFile(file)
+
+
+class FailingFile(WrappedFile):
+    """Its directory has two entries that can be read."""
+
+    def entries(self, cookie: int) -> Iterable[Dirent]:
+        for entry in [*self.inner.entries(0)][:2]:
+            if entry.offset > cookie:
+                yield entry
+        raise OSError(errno.EIO, "bad block")
+
+
+class FailingTree(WrappedTree):
+    def wrap(self, file: File) -> File:
+        return FailingFile(file)
 
 
 class CommittingFile(WrappedFile):
@@ -70,6 +89,29 @@ def test_a_policy_hides_entries_and_the_rest_all_come(export: Path, room: int) -
     fid = client.open(flags=DOTL_DIRECTORY)
     assert {entry.name.decode() for entry in client.entries(fid, room)} == names
     client.close()
+
+
+def test_entries_before_an_error_come_first(export: Path) -> None:
+    client = Client(str(export), wrap=FailingTree)
+    client.mount()
+    fid = client.open(flags=DOTL_DIRECTORY)
+    entries = client.readdir(fid)
+    assert len(entries) == 2
+    with refused(errno.EIO):
+        client.readdir(fid, max(entry.offset for entry in entries))
+    client.close()
+
+
+def test_a_policy_that_leaves_entries_alone_has_the_inner_files_own(export: Path) -> None:
+    (export / "file").touch()
+    tree = ForwardingTree(LocalTree(str(export)))
+    inner = tree.open(tree.root, os.O_RDONLY)
+    file = ForwardingFile(inner)
+    assert file.pack_entries(0, 1000) == inner.pack_entries(0, 1000)
+    assert [*file.entries(0)] == [*inner.entries(0)]
+    assert file.fileno() == inner.fileno()
+    file.close()
+    tree.close()
 
 
 def test_what_closing_reports_reaches_the_guest_and_the_fid_is_gone(export: Path) -> None:

@@ -17,6 +17,7 @@ from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.syscalls import NOW, Timespec
+from protocol.ninep.directory import ENTRY_SIZE, decode_entries
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 
 from .client import outcome, refused
@@ -329,6 +330,34 @@ def test_an_entry_not_accepted_comes_again(held: Holder, export: Path) -> None:
         next(entries, None)  # accepts the one before, and is itself left
         cookie = seen[-1].offset
     assert seen == everything
+
+
+@pytest.mark.parametrize("room", [ENTRY_SIZE + 200, 1000, 50_000])
+def test_packed_entries_are_the_entries_and_resume_anywhere(
+    held: Holder, export: Path, room: int
+) -> None:
+    count = 3 * READ_AHEAD // 200
+    for number in range(count):
+        (export / f"{number:0200}").touch()
+    file = held.file(held.tree.open(held.tree.root, os.O_RDONLY))
+    everything = list(file.entries(0))
+    packed: list[Dirent] = []
+    cookie = 0
+    while data := file.pack_entries(cookie, room):
+        assert len(data) <= room
+        packed += decode_entries(data)
+        cookie = packed[-1].offset
+    assert packed == everything
+    for place in (0, count // 2, 7, count + 1):
+        rest = decode_entries(file.pack_entries(everything[place].offset, room))
+        assert rest == everything[place + 1 : place + 1 + len(rest)]
+    with refused(errno.EINVAL):
+        file.pack_entries(0, ENTRY_SIZE)
+    with refused(errno.EINVAL):
+        file.pack_entries(1 << 63, room)
+    assert decode_entries(file.pack_entries(0, room))[0] == everything[0]
+    with refused(errno.ENOTDIR):
+        held.create(b"file")[1].pack_entries(0, room)
 
 
 def test_a_pin_syncs_when_the_file_is_closed(held: Holder) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +49,12 @@ def test_every_errno_makes_a_reply_short_enough_for_linux() -> None:
         assert 0 < len(ename(number)) <= MAX_ENAME
         assert ename(number).isascii()
         assert len(encode(error_reply(Dialect.DOTU, Tag(0), number))) <= 7 + MAX_ENAME + 4 + 2
+
+
+def test_every_errno_that_the_server_raises_has_words() -> None:
+    backend = Path(__file__).resolve().parents[3] / "backend"
+    sources = list(backend.glob("fileserver/**/*.py"))
+    assert sources
+    for source in sources:
+        for symbol in re.findall(r"errno\.(E[0-9A-Z]+)", source.read_text()):
+            assert ename(getattr(errno, symbol)) != symbol.encode(), f"{symbol} in {source.name}"

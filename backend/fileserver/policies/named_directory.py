@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.local_files import MAX_OFFSET
+from backend.fileserver.packing import pack
 from protocol.ninep.flags import DT_DIR, DT_REG
 from protocol.ninep.messages import Dirent
 
@@ -60,6 +61,9 @@ class NamedDirectory:
             qid = node.qid._replace(version=0)
             node.release()
             yield Dirent(qid, place, DT_REG, name)
+
+    def pack_entries(self, cookie: int, room: int) -> bytes:
+        return pack(self.entries(cookie), room)
 
     def pin(self) -> Pin:
         """To sync this directory is to sync where its entries are."""

@@ -20,7 +20,7 @@ class FidState:
     ``place`` is ``None`` for the root of an attach, and for a directory that was reached by ``..``.
     """
 
-    __slots__ = ("_slots", "_taken", "file", "node", "place", "uid")
+    __slots__ = ("_slots", "_taken", "file", "node", "place", "remove_on_close", "uid")
 
     def __init__(self, node: Node, place: Place | None = None, uid: int = NO_CHANGE) -> None:
         """Take over the caller's hold on ``node`` and ``place``."""
@@ -29,6 +29,8 @@ class FidState:
         self.uid: Final = uid
         """To whom the files belong that are created through this fid: the user who attached."""
         self.file: File = UNOPENED
+        self.remove_on_close = False
+        """Whether it was opened with ORCLOSE; whoever drops the fid removes the file's name."""
         self._slots: Slots | None = None
         self._taken = 0
 

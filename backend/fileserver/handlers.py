@@ -1,7 +1,8 @@
 """From each request to its handler: the dense table that says what is served.
 
 A request that is not here is answered EOPNOTSUPP.  Tread, Twrite and Treaddir are not, because
-their data goes beside the message (``io``, ``directories``); Tflush is the pump's own.
+their data goes beside the message (``io``, ``directories``); Tflush is the pump's own.  Which
+dialect has which request is said elsewhere (``Dialect.requests``), and asked before.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from backend.fileserver import (
     syncing,
     xattrs,
 )
+from backend.fileserver.dotu import changing as dotu_changing
+from backend.fileserver.dotu import opening as dotu_opening
+from backend.fileserver.dotu import stats as dotu_stats
 from protocol.ninep import messages as m
 
 if TYPE_CHECKING:
@@ -53,6 +57,10 @@ HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
         m.Trename: changes.rename,
         m.Tunlinkat: changes.unlinkat,
         m.Trenameat: changes.renameat,
+        m.Topen: dotu_opening.open_,
+        m.Tcreate: dotu_opening.create,
+        m.Tstat: dotu_stats.stat_,
+        m.Twstat: dotu_changing.wstat,
     }
 )
 """Each takes the session and its request, gives the reply, and raises ``OSError``."""

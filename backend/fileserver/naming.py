@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backend.fileserver.places import Place, PlaceTable
     from backend.fileserver.session import Session
     from backend.fileserver.tree import Tree
+    from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Qid, Tclunk, Tremove, Twalk
 
 
@@ -99,11 +100,14 @@ def walk(session: Session, request: Twalk) -> Rwalk:
 
 
 def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
-    """Forget a fid.  It is gone in any case; an error is what closing its file reported.
+    """Forget a fid; where its file was opened with ORCLOSE, remove that too, as ``remove`` does.
 
-    Where closing waits, the reply comes when it is done: whatever the client asks for after that
-    finds the file as it is to be.
+    The fid is gone in any case; an error is what closing its file reported.  Where closing waits,
+    the reply comes when it is done: whatever the client asks for after that finds the file as it
+    is to be.
     """
+    if session.fids[request.fid].remove_on_close:
+        return _removed(session, request.fid, Rclunk(request.tag))
     file = session.fids.end(request.fid)
     steps = file.closing()
     if steps is None:
@@ -117,12 +121,16 @@ def remove(session: Session, request: Tremove) -> Deferred:
 
     Raises ``OSError``: EBADF, and what ``unlink_fid`` says.
     """
-    state = session.fids[request.fid]
+    return _removed(session, request.fid, Rremove(request.tag))
+
+
+def _removed(session: Session, fid: Fid, reply: Rremove | Rclunk) -> Deferred:
+    state = session.fids[fid]
     try:
         unlink_fid(session, state)
     finally:
-        yield from closed(session.fids.end(request.fid))
-    return Rremove(request.tag)
+        yield from closed(session.fids.end(fid))
+    return reply
 
 
 def _clunked(steps: Steps, reply: Rclunk) -> Deferred:

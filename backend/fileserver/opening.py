@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from backend.fileserver.fids import FidState
     from backend.fileserver.session import Session
     from protocol.ninep.ids import Fid
-    from protocol.ninep.messages import Tlcreate, Tlopen
+    from protocol.ninep.messages import Qid, Tlcreate, Tlopen
 
 IOUNIT: Final = 0
 """As much as a message holds: the transport copies nothing, so no size is better than another."""
@@ -63,22 +63,14 @@ def host_flags(dotl: int) -> int:
 def lopen(session: Session, request: Tlopen) -> Rlopen:
     """Open a regular file or a directory.
 
-    Raises ``OSError``: EBADF, EINVAL (already open, access mode 3), EISDIR, ENOTDIR, ELOOP for a
+    Raises ``OSError``: EBADF, EINVAL (already open, access mode 3), ENOTDIR, EISDIR, ELOOP for a
     symbolic link, ENXIO for a device, FIFO or socket, EMFILE, and what open(2) says.
     """
     state = unopened(session, request.fid)
-    node = state.node
     flags = host_flags(request.flags)
-    if request.flags & DOTL_DIRECTORY and node.kind != stat.S_IFDIR:
+    if request.flags & DOTL_DIRECTORY and state.node.kind != stat.S_IFDIR:
         raise OSError(errno.ENOTDIR, "not a directory")
-    limits = session.limits
-    slots = limits.cursors if node.kind == stat.S_IFDIR else limits.open_files
-    slots.check(1)
-    file = session.tree.open(node, flags)
-    slots.take()
-    state.set_open(file, slots)
-    qid, _status = session.tree.getattr(node)
-    return Rlopen(request.tag, qid, IOUNIT)
+    return Rlopen(request.tag, open_fid(session, state, flags), IOUNIT)
 
 
 def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
@@ -94,22 +86,50 @@ def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
     flags = host_flags(request.flags)
     if request.flags & DOTL_EXCL:
         flags |= os.O_EXCL
-    slots = session.limits.open_files
-    slots.check(1)
-    owner = new_owner(state, request.gid)
-    node, file = session.tree.create(
-        state.node, request.name, flags, request.mode & PERMISSIONS, owner
+    qid = create_file(
+        session,
+        state,
+        request.name,
+        flags=flags,
+        mode=request.mode & PERMISSIONS,
+        owner=new_owner(state, request.gid),
     )
-    slots.take()
-    state.move(node, session.places.at(state.node, request.name))
-    state.set_open(file, slots)
-    qid, _status = session.tree.getattr(node)
     return Rlcreate(request.tag, qid, IOUNIT)
 
 
 def new_owner(state: FidState, gid: int) -> Owner:
     """Who owns what is created through a fid: the user who attached it, and the group asked for."""
     return Owner(state.uid, NO_CHANGE if gid == NONUNAME else gid)
+
+
+def open_fid(session: Session, state: FidState, flags: int) -> Qid:
+    """Open the file that a fid stands for, with the host's flags; its qid.
+
+    Raises ``OSError``: EISDIR, ELOOP, ENXIO, EMFILE, and what open(2) says.
+    """
+    limits = session.limits
+    slots = limits.cursors if state.node.kind == stat.S_IFDIR else limits.open_files
+    slots.check(1)
+    file = session.tree.open(state.node, flags)
+    slots.take()
+    state.set_open(file, slots)
+    return session.tree.getattr(state.node)[0]
+
+
+def create_file(
+    session: Session, state: FidState, name: bytes, *, flags: int, mode: int, owner: Owner
+) -> Qid:
+    """Create a regular file in the directory of a fid, which becomes that file, open; its qid.
+
+    Raises ``OSError`` as ``open_fid`` does, EEXIST.
+    """
+    slots = session.limits.open_files
+    slots.check(1)
+    node, file = session.tree.create(state.node, name, flags, mode, owner)
+    slots.take()
+    state.move(node, session.places.at(state.node, name))
+    state.set_open(file, slots)
+    return session.tree.getattr(node)[0]
 
 
 def unopened(session: Session, fid: Fid) -> FidState:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState, FidTable
 from backend.fileserver.files import NO_CHANGE
 from backend.fileserver.names import check_name
@@ -15,8 +17,6 @@ from protocol.ninep.ids import NOFID, NONUNAME, Fid
 from protocol.ninep.messages import Rattach, Rversion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from backend.fileserver.files import Node
     from backend.fileserver.limits import Limits
     from backend.fileserver.tree import Tree
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIN_MSIZE: Final = 4096
-"""Below this a client is refused: a link's target or the answer to a walk of 16 names would not
-fit, nor 15 full directory entries.  Linux itself asks for no less (net/9p/client.c)."""
+MIN_MSIZE: Final = 2048
+"""Below this a client is refused: a full directory entry fits several times, whatever its dialect,
+and so does a walk of 16 names.  Mini-OS asks for this on rings of order 1: half of one direction
+(``9pfront.c``).  Linux asks for 4096 at least (net/9p/client.c)."""
 
 MAX_ANAME: Final = 4096
 """Bytes in the name of a tree to attach: ``PATH_MAX``, so one request cannot walk without end."""
+
+_DIALECTS: Final = {dialect.value: dialect for dialect in Dialect}
+"""Whole names, suffix and all: plain 9P2000 is not served, so an unknown suffix cannot be left
+out to make one that is (version(5))."""
 
 ANONYMOUS_AFID: Final = Fid(0)
 """What Mini-OS sends for an afid where it means none."""
@@ -38,20 +43,18 @@ ANONYMOUS_AFID: Final = Fid(0)
 class Session:
     """State between messages.  Handlers get it as their first argument; one thread calls them."""
 
-    __slots__ = ("_dialects", "dialect", "fids", "limits", "max_msize", "msize", "places", "tree")
+    __slots__ = ("dialect", "fids", "limits", "max_msize", "msize", "places", "tree")
 
     def __init__(
         self,
         tree: Tree,
         limits: Limits,
         max_msize: int,
-        dialects: Sequence[Dialect] = (Dialect.DOTL,),
     ) -> None:
         """Serve ``tree``, and close it at the end; the transport can carry ``max_msize`` bytes."""
         self.tree: Final = tree
         self.limits: Final = limits
         self.max_msize: Final = max_msize
-        self._dialects = {dialect.value: dialect for dialect in dialects}
         self.fids: Final = FidTable(limits.fids)
         self.places: Final = PlaceTable()
         self.dialect: Dialect | None = None
@@ -60,6 +63,10 @@ class Session:
 
     def reset(self) -> None:
         """As before the first message: no fid, no dialect."""
+        for state in self.fids.values():
+            if state.remove_on_close:
+                with suppress(OSError):
+                    unlink_fid(self, state)
         for error in self.fids.drop_all():
             log.warning("closing a file that the client left open: %s", error)
         self.dialect = None
@@ -72,7 +79,7 @@ class Session:
 
     def agree(self, msize: int, version: bytes) -> None:
         """Begin anew with the dialect called ``version``, if it is one that is served."""
-        self.dialect = self._dialects.get(version)
+        self.dialect = _DIALECTS.get(version)
         self.msize = msize
 
 

@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -97,8 +97,13 @@ def unprivileged() -> Iterator[None]:
         os.setgroups(groups)
 
 
-class Client:
-    """One session; ``call`` raises what the pump would turn into an error reply."""
+class AnyClient:
+    """One session, and what both dialects have in common.
+
+    ``call`` raises what the pump would turn into an error reply.
+    """
+
+    version: ClassVar[bytes]
 
     def __init__(
         self, root: str, limits: Limits | None = None, wrap: Callable[[Tree], Tree] | None = None
@@ -130,7 +135,7 @@ class Client:
         return Fid(next(self._fids))
 
     def mount(self, n_uname: int = NO_ID) -> None:
-        self.call(Tversion(NOTAG, 1 << 20, b"9P2000.L"))
+        self.call(Tversion(NOTAG, 1 << 20, self.version))
         self.call(Tattach(TAG, ROOT, NOFID, b"", b"", n_uname))
 
     def walk(self, *names: bytes, fid: Fid = ROOT) -> Fid:
@@ -145,6 +150,34 @@ class Client:
                 self.clunk(newfid)
                 raise
         return newfid
+
+    def clunk(self, fid: Fid) -> None:
+        self.call(Tclunk(TAG, fid))
+
+    def remove(self, fid: Fid) -> None:
+        self.call(Tremove(TAG, fid))
+
+    def read(self, fid: Fid, count: int, offset: int = 0, *, split: int = 0) -> bytes:
+        """``split``: where the buffer is cut in two, as at a ring's end."""
+        data = bytearray(count)
+        view = memoryview(data)
+        buffers = [view[:split], view[split:]] if split else [view]
+        done = io.read(self.session, Tread(TAG, fid, offset, count), buffers)
+        return bytes(data[:done])
+
+    def write(self, fid: Fid, data: bytes, offset: int = 0, *, split: int = 0) -> int:
+        view = memoryview(data)
+        buffers = [view[:split], view[split:]] if split else [view]
+        return io.write(self.session, Twrite(TAG, fid, offset, len(data)), buffers)
+
+    def in_use(self) -> set[Fid]:
+        return set(self.session.fids)
+
+
+class Client(AnyClient):
+    """A client of 9P2000.L."""
+
+    version = b"9P2000.L"
 
     def open(self, *names: bytes, flags: int = DOTL_RDONLY, fid: Fid = ROOT) -> Fid:
         opened = self.walk(*names, fid=fid)
@@ -174,25 +207,6 @@ class Client:
         if data:
             assert self.write(created, data) == len(data)
         return created
-
-    def clunk(self, fid: Fid) -> None:
-        self.call(Tclunk(TAG, fid))
-
-    def remove(self, fid: Fid) -> None:
-        self.call(Tremove(TAG, fid))
-
-    def read(self, fid: Fid, count: int, offset: int = 0, *, split: int = 0) -> bytes:
-        """``split``: where the buffer is cut in two, as at a ring's end."""
-        data = bytearray(count)
-        view = memoryview(data)
-        buffers = [view[:split], view[split:]] if split else [view]
-        done = io.read(self.session, Tread(TAG, fid, offset, count), buffers)
-        return bytes(data[:done])
-
-    def write(self, fid: Fid, data: bytes, offset: int = 0, *, split: int = 0) -> int:
-        view = memoryview(data)
-        buffers = [view[:split], view[split:]] if split else [view]
-        return io.write(self.session, Twrite(TAG, fid, offset, len(data)), buffers)
 
     def readdir(self, fid: Fid, offset: int = 0, room: int = 1 << 16) -> list[Dirent]:
         data = directories.readdir(self.session, Treaddir(TAG, fid, offset, room), room)
@@ -289,6 +303,3 @@ class Client:
 
     def statfs(self, fid: Fid = ROOT) -> Any:
         return self.call(Tstatfs(TAG, fid))
-
-    def in_use(self) -> set[Fid]:
-        return set(self.session.fids)

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.fileserver.limits import Limits
-from backend.fileserver.local_tree import LocalTree
-from backend.fileserver.session import MAX_ANAME, MIN_MSIZE, Session
+from backend.fileserver.session import MAX_ANAME, MIN_MSIZE
 from protocol.ninep.dialects import Dialect
 from protocol.ninep.flags import QTDIR
 from protocol.ninep.ids import NOFID, NONUNAME, NOTAG, Fid, Tag
@@ -53,7 +51,9 @@ def test_an_msize_too_small_to_work_with_begins_no_session(client: Client, asked
         attach(client, b"")
 
 
-@pytest.mark.parametrize("version", [b"", b"9P2000", b"9P2000.u", b"9P2000.Lx", b"\xff" * 300])
+@pytest.mark.parametrize(
+    "version", [b"", b"9P2000", b"9P2000.", b"9P2000.U", b"9P2000.Lx", b"9P2000.u.L", b"\xff" * 300]
+)
 def test_another_dialect_is_unknown_and_begins_no_session(client: Client, version: bytes) -> None:
     assert client.call(Tversion(Tag(0), 8192, version)) == Rversion(Tag(0), 8192, b"unknown")
     assert client.session.dialect is None
@@ -63,12 +63,12 @@ def test_another_dialect_is_unknown_and_begins_no_session(client: Client, versio
     client.mount()
 
 
-def test_dialects_are_the_sessions_choice(export: Path) -> None:
-    tree = LocalTree(str(export))
-    session = Session(tree, Limits(), 1 << 20, dialects=(Dialect.DOTL, Dialect.DOTU))
-    session.agree(8192, b"9P2000.u")
-    assert session.dialect is Dialect.DOTU
-    session.close()
+@pytest.mark.parametrize("dialect", Dialect)
+def test_every_dialect_is_offered(client: Client, dialect: Dialect) -> None:
+    """Mini-OS sends Tversion with tag 0, and half of half a ring as msize."""
+    reply = client.call(Tversion(Tag(0), 2048, dialect.value))
+    assert reply == Rversion(Tag(0), 2048, dialect.value)
+    assert client.session.dialect is dialect
 
 
 def test_a_second_version_forgets_all_fids_and_what_they_hold(client: Client) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from frontend_stub.client import Client
     from frontend_stub.paths import Path
     from frontend_stub.walking import Walker
+    from protocol.ninep.ids import Fid
 
 
 def rename(client: Client, walker: Walker, old: Path, new: Path) -> None:
@@ -44,6 +45,14 @@ def rename(client: Client, walker: Walker, old: Path, new: Path) -> None:
                 raise
             with walker.walked((*old_parent, old_name), old) as fid:
                 client.call(lambda tag: Trename(tag, fid, target, new_name), Rrename, both)
+
+
+def rename_fid(client: Client, walker: Walker, fid: Fid, old: Path, new: Path) -> None:
+    """Give the file ``fid``, which was opened as ``old``, the name ``new``."""
+    parent, name = split(new)
+    both = f"{shown(old)} -> {shown(new)}"
+    with walker.walked(parent, new) as target:
+        client.call(lambda tag: Trename(tag, fid, target, name), Rrename, both)
 
 
 def unlink(client: Client, walker: Walker, path: Path, *, directory: bool = False) -> None:

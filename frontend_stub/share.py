@@ -17,7 +17,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final, Self
 
-from frontend_stub import naming
+from frontend_stub import linking, naming, xattrs
 from frontend_stub.attributes import FileSystem
 from frontend_stub.file import File
 from frontend_stub.paths import components, shown, split
@@ -183,6 +183,46 @@ class Share:
     def rename(self, old: Path, new: Path) -> None:
         """Give a file or directory another name, in one step; a file at ``new`` is replaced."""
         naming.rename(self.client, self._walker, old, new)
+
+    def rename_file(self, file: File, new: Path) -> None:
+        """Give an open file another name, whatever name it has by now; ``new`` is replaced."""
+        naming.rename_fid(self.client, self._walker, file.fid, file.name, new)
+
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file (not a directory) one more name."""
+        linking.link(self.client, self._walker, old, new)
+
+    def symlink(self, target: Path, path: Path) -> None:
+        """Make ``path`` a symbolic link; ``target`` may be anything."""
+        linking.symlink(self.client, self._walker, target, path)
+
+    def readlink(self, path: Path) -> str:
+        """Where a symbolic link points."""
+        return linking.readlink(self.client, self._walker, path)
+
+    def mknod(self, path: Path, mode: int = 0o600, device: int = 0) -> None:
+        """Make a FIFO, socket, device or (without a kind) regular file; our umask is taken off."""
+        linking.mknod(self.client, self._walker, path, mode & ~_umask(), device)
+
+    def getxattr(self, path: Path, name: Path) -> bytes:
+        """An extended attribute's value; of a symbolic link, its own."""
+        return xattrs.get(self.client, self._walker, path, os.fsencode(name))
+
+    def listxattr(self, path: Path = "") -> list[str]:
+        """The names of a file's extended attributes, sorted."""
+        return xattrs.names(self.client, self._walker, path)
+
+    def setxattr(self, path: Path, name: Path, value: bytes, flags: int = 0) -> None:
+        """Set an extended attribute; ``flags`` are ``os.XATTR_*``.
+
+        To replace a value by an empty one (``os.XATTR_REPLACE``) removes it: on the wire the two
+        are the same.
+        """
+        xattrs.set_value(self.client, self._walker, path, os.fsencode(name), value, flags=flags)
+
+    def removexattr(self, path: Path, name: Path) -> None:
+        """Remove an extended attribute."""
+        xattrs.remove(self.client, self._walker, path, os.fsencode(name))
 
     def statfs(self) -> FileSystem:
         """How much room the share has."""

@@ -316,7 +316,8 @@ def test_values_held_are_bounded_and_the_bound_gives_way(export: Path) -> None:
     with refused(errno.EINVAL):
         client.clunk(fid)
     client.write(writer, b"12345")
-    client.call(Tversion(TAG, 8192, b"9P2000.L"))
+    client.call(Tversion(TAG, 8192, b"9P2000.L"))  # nobody clunked it, so it is not set
+    assert os.listxattr(export / "file") == ["user.a"]
     assert limits.xattr_bytes.used == 0
     client.close()
 

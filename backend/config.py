@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from backend.confinement.walls import WALLS
 from backend.fileserver.limits import MAX_FIDS, MAX_OPEN_FILES
 
 if TYPE_CHECKING:
@@ -124,6 +125,37 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class Confinement:
+    """The sandbox around each process that serves a guest."""
+
+    sandbox: bool = _key(
+        True,
+        Kind("true or false", lambda value: isinstance(value, bool)),
+        "Whether such a process gives up what it does not need. Without it, a guest that breaks "
+        "into its worker is root in Dom0: for debugging only, as `--no-sandbox`.",
+    )
+    require: tuple[str, ...] = _key(
+        (),
+        Kind(
+            "a list of walls: " + ", ".join(f'"{wall}"' for wall in WALLS),
+            lambda value: isinstance(value, list | tuple) and set(value) <= set(WALLS),
+        ),
+        "Walls that must hold, or the device is closed. A wall that is not listed and that the "
+        "kernel does not have is left out with a warning. docs/confinement.md explains each.",
+    )
+
+    @property
+    def walls(self) -> tuple[str, ...]:
+        """What is to be put up."""
+        return WALLS if self.sandbox else ()
+
+    @property
+    def required_walls(self) -> tuple[str, ...]:
+        """What must hold."""
+        return self.require if self.sandbox else ()
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration, with the defaults filled in."""
 
@@ -152,6 +184,10 @@ class Config:
     )
     limits: Limits = field(default_factory=Limits, metadata={"doc": Limits.__doc__})
     timeouts: Timeouts = field(default_factory=Timeouts, metadata={"doc": Timeouts.__doc__})
+
+    confinement: Confinement = field(
+        default_factory=Confinement, metadata={"doc": Confinement.__doc__}
+    )
 
     @property
     def status_socket(self) -> str:

@@ -188,11 +188,11 @@ def _sink(view: memoryview) -> Callable[[Slices], None]:
     return place
 
 
-def run(rounds: int) -> list[Row]:
-    """All rows."""
+def run(rounds: int, *options: str) -> list[Row]:
+    """All rows; ``options`` go to ``xen-fileproxy run``."""
     rows = []
     shm = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 -- a tmpfs is the point
-    with Testbed(folder=shm) as bed:
+    with Testbed(*options, folder=shm) as bed:
         path = bed.dir / "export"
         path.mkdir()
         bed.guest(DOMID, path)
@@ -227,8 +227,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds per row (default 5)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--no-sandbox", action="store_true", help="with an unconfined worker")
     arguments = parser.parse_args()
-    rows = run(arguments.rounds)
+    rows = run(arguments.rounds, *(["--no-sandbox"] if arguments.no_sandbox else []))
     if arguments.json:
         print(json.dumps([row._asdict() for row in rows], indent=2))
     else:

@@ -49,6 +49,15 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_sandbox(parser: argparse.ArgumentParser) -> None:
+    """``--no-sandbox``."""
+    parser.add_argument(
+        "--no-sandbox",
+        action="store_true",
+        help="for debugging: processes that serve guests keep all the rights they are started with",
+    )
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The configuration with the command line's options in it.  Raises ``CommandError``."""
     try:
@@ -57,6 +66,9 @@ def load_config(args: argparse.Namespace) -> Config:
             value = getattr(args, key.replace("-", "_"), None)
             if value is not None:
                 config.check_value(key, value)
+        if getattr(args, "no_sandbox", False):
+            off = dataclasses.replace(loaded.confinement, sandbox=False)
+            loaded = dataclasses.replace(loaded, confinement=off)
         return dataclasses.replace(
             loaded,
             platform=args.platform or loaded.platform,

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from backend import logs
 from backend.commands.failure import CommandError
-from backend.commands.options import add_config, add_run_dir, add_verbose, load_config
+from backend.commands.options import (
+    add_config,
+    add_no_sandbox,
+    add_run_dir,
+    add_verbose,
+    load_config,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write all 9P messages to this new capture, which Wireshark and tshark open",
     )
+    add_no_sandbox(parser)
     add_verbose(parser)
 
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from backend import logs
 from backend.commands.failure import CommandError
-from backend.commands.options import add_config, add_verbose, load_config
+from backend.commands.options import add_config, add_no_sandbox, add_verbose, load_config
 from backend.commands.share_options import add_share, share_of
+from backend.confinement.walls import missing
 from backend.exports import check_share
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from backend.config import Config
     from backend.share import Share
@@ -44,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", metavar="FILE", help="write all 9P messages to this new capture")
     add_share(parser)
     add_config(parser)
+    add_no_sandbox(parser)
     add_verbose(parser)
 
 
@@ -138,6 +141,8 @@ class Server:
             signal.set_wakeup_fd(writer.fileno())
             selector.register(reader, selectors.EVENT_READ)
             selector.register(listener, selectors.EVENT_READ)
+            if not self._config.confinement.walls:
+                _warn({})
             log.info("serving %s on %s", self._share.shown, listener.getsockname())
             while not self._stopping:
                 for key, _ in selector.select():
@@ -192,6 +197,8 @@ class Server:
             os._exit(code)
 
     def _serve_client(self, client: socket.socket, life_fd: int) -> str:
+        from backend.confinement.plan import plan_for
+        from backend.confinement.sandbox import Sandbox
         from backend.fileserver.stream import RING_BYTES
         from backend.trace import TraceWriter
         from backend.worker.sessions import open_session
@@ -199,7 +206,10 @@ class Server:
         from backend.worker.stream_service import StreamService
         from protocol.xenpv.ids import Devid, Domid
 
-        prepare_process()
+        prepare_process([client.fileno(), life_fd])
+        confinement = self._config.confinement
+        sandbox = Sandbox(plan_for(self._share, confinement.walls), confinement.required_walls)
+        sandbox.enter()
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         limits = self._config.limits
@@ -213,4 +223,16 @@ class Server:
             max_msize=limits.max_msize,
         )
         trace = self._trace and TraceWriter.open(self._trace, Domid(0), Devid(self._next))
-        return StreamService(client, session, RING_BYTES, trace or None).run(life_fd)
+        service = StreamService(client, session, RING_BYTES, trace or None)
+        self._say_missing(sandbox.shut())
+        return service.run(life_fd)
+
+    def _say_missing(self, walls: dict[str, str]) -> None:
+        """Warn of walls that do not hold: once, for all clients' processes have the same kernel."""
+        if walls and self._next == 1:
+            _warn(walls)
+
+
+def _warn(walls: Mapping[str, str]) -> None:
+    for what in missing(walls):
+        log.warning("sandbox: %s", what)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_run_dir, load_config
+from backend.confinement.walls import missing
 
 if TYPE_CHECKING:
     import argparse
@@ -35,9 +36,10 @@ COLUMNS: Final = (
     "pid",
     "up",
     "cpu",
+    "sandbox",
     "path",
 )
-_LEFT: Final = ("device", "tag", "state", "dialect", "path")
+_LEFT: Final = ("device", "tag", "state", "dialect", "sandbox", "path")
 _LEAST_WANTED_FIRST: Final = (
     "cpu",
     "up",
@@ -45,6 +47,7 @@ _LEAST_WANTED_FIRST: Final = (
     "open",
     "rings",
     "msize",
+    "sandbox",
     "path",
     "errors",
     "fids",
@@ -79,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.write(f"{_name(device)}: closed: {_printable(device['error'])}\n")
         if device.get("answers") is False:
             sys.stdout.write(f"{_name(device)}: worker {device['pid']} does not answer\n")
+        for what in missing(device["walls"]) if "walls" in device else ():
+            sys.stdout.write(f"{_name(device)}: sandbox: {_printable(what)}\n")
     return 0
 
 
@@ -132,8 +137,17 @@ def _row(device: dict[str, Any]) -> dict[str, str]:
         "pid": shown("pid"),
         "up": _duration(device.get("uptime")),
         "cpu": f"{device['cpu_seconds']:.2f}s" if device.get("cpu_seconds") is not None else _WHITE,
+        "sandbox": _sandbox(device.get("walls")),
         "path": shown("path"),
     }
+
+
+def _sandbox(walls: dict[str, str] | None) -> str:
+    if walls is None:
+        return _WHITE
+    if not walls:
+        return "OFF"
+    return "partly" if missing(walls) else "whole"
 
 
 def _bytes(count: int | None) -> str:

@@ -215,10 +215,11 @@ class Device:
         if state is not XenbusState.CONNECTED:
             self.log.info("%s", state.name.lower())
         elif self.worker is not None and self.worker.ready is not None:
-            rings, order = self.worker.ready
+            rings, order, walls = self.worker.ready
             self.log.info(
                 "connected: %d rings of order %d, worker %d", rings, order, self.worker.pid
             )
+            self._services.say_missing(walls)
 
     def _fail(self, seen: Seen, reason: str) -> None:
         """Close the device and say why, in its ``error`` node and once in the log."""

@@ -77,6 +77,8 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
             # What the reactor gives back at the end: a late signal must not spoil an orderly exit.
             signal.signal(number, signal.SIG_IGN)
         reactor.on_signals(_LEAVE, lambda: _leave(supervisor, reactor))
+        if not config.confinement.walls:
+            services.say_missing({})
         log.info("serving %s on platform %s", services.root, config.platform)
         reactor.run()
         log.info("stopped")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from backend.confinement.walls import missing
 from backend.worker.settings import WorkerSettings
 from protocol.xenpv.device import BackendOffer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from backend.config import Config
     from backend.share import Share
     from backend.supervisor.checks import ExportChecks
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from backend.supervisor.workers import ForkServer
     from protocol.xenpv.device import RingOffer
     from protocol.xenpv.ports import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Services:
     forks: ForkServer
     trace: str | None
     """A capture that workers append to."""
+    said: set[str] = field(default_factory=set)
+    """What the log has of the sandbox."""
 
     @property
     def offer(self) -> BackendOffer:
@@ -39,11 +47,18 @@ class Services:
         limits = self.config.limits
         return BackendOffer(limits.max_rings, limits.max_ring_page_order)
 
+    def say_missing(self, walls: Mapping[str, str]) -> None:
+        """Warn of the walls that do not hold: once, as all workers have the same kernel."""
+        for what in missing(walls):
+            if what not in self.said:
+                self.said.add(what)
+                log.warning("sandbox: %s", what)
+
     def worker_settings(
         self, key: DeviceKey, share: Share, rings: list[RingOffer]
     ) -> WorkerSettings:
         """What a worker for this device is told."""
-        limits = self.config.limits
+        limits, confinement = self.config.limits, self.config.confinement
         return WorkerSettings(
             platform=self.config.platform,
             domid=key.domid,
@@ -57,6 +72,8 @@ class Services:
             max_open_files=min(
                 limits.max_open_files, share.max_open_files or limits.max_open_files
             ),
+            walls=confinement.walls,
+            required_walls=confinement.required_walls,
             log_level=self.config.log_level,
             trace=self.trace,
         )

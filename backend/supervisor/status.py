@@ -131,7 +131,7 @@ class StatusServer:
                 "cpu_seconds": _cpu_seconds(worker.pid),
             }
             if worker.ready is not None:
-                document |= {"rings": worker.ready.rings, "order": worker.ready.order}
+                document |= worker.ready._asdict()
         return document
 
 

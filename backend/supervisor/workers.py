@@ -37,6 +37,8 @@ _PACKETS_PER_TURN: Final = 16
 _EXIT_CODE_TIME: Final = 0.5
 """Seconds the fork server has to tell a dead worker's exit code, which takes it microseconds."""
 
+_BAD_SYSTEM_CALL: Final = -signal.SIGSYS
+
 _UNKNOWN_EXIT: Final = 255
 """What multiprocessing makes of a fork server that died before it could tell."""
 
@@ -222,4 +224,6 @@ class Worker:
 def _how(exit_code: int | None) -> str:
     if exit_code is None or exit_code == _UNKNOWN_EXIT:
         return "nobody knows how"
+    if exit_code == _BAD_SYSTEM_CALL:
+        return "it made a system call that the sandbox forbids; a guest may have broken into it"
     return f"signal {-exit_code}" if exit_code < 0 else f"exit status {exit_code}"

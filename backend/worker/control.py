@@ -11,6 +11,8 @@ import socket
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
+from backend.confinement.walls import WALLS
+
 MAX_PACKET: Final = 8192
 MAX_REASON: Final = 400
 """Characters of a reason; it goes into a XenStore node, which holds 4096 bytes at most."""
@@ -50,6 +52,8 @@ class Ready(NamedTuple):
     rings: int
     order: int
     """The largest of the rings' page orders."""
+    walls: dict[str, str]
+    """The sandbox, as ``confinement.walls`` has it; empty without one."""
 
 
 class Failed(NamedTuple):
@@ -108,6 +112,14 @@ def _is_reason(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_REASON
 
 
+def _is_walls(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= len(WALLS)
+        and all(map(_is_reason, value.values()))
+    )
+
+
 def _is_figures(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -126,6 +138,7 @@ _CHECKS: Final = {
     "number": _is_count,
     "rings": _is_count,
     "order": _is_count,
+    "walls": _is_walls,
     "reason": _is_reason,
     "figures": _is_figures,
 }

@@ -27,6 +27,10 @@ class WorkerSettings:
     max_msize: int
     max_fids: int
     max_open_files: int
+    walls: tuple[str, ...]
+    """The walls of the sandbox to put up."""
+    required_walls: tuple[str, ...]
+    """Those without which the device is not to be served."""
     log_level: str
     trace: str | None
     """A capture to append to, or ``None``."""

@@ -13,6 +13,9 @@ import signal
 from typing import TYPE_CHECKING
 
 from backend import logs
+from backend.confinement.descriptors import blind
+from backend.confinement.plan import plan_for
+from backend.confinement.sandbox import Refused, Sandbox
 from backend.exports import ExportError
 from backend.fileserver.connection import Connection
 from backend.fileserver.counters import Counters
@@ -26,7 +29,7 @@ from backend.worker.sessions import open_session
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from backend.worker.settings import WorkerSettings
     from protocol.xenpv.ids import Evtchn
@@ -37,12 +40,12 @@ log = logging.getLogger(__name__)
 
 def main(settings: WorkerSettings, control: socket.socket) -> None:
     """The process's whole work; the supervisor holds the other end of ``control``."""
-    prepare_process()
+    prepare_process([control.fileno()])
     logs.set_up(settings.log_level, settings.device)
     channel = ControlChannel(control)
     try:
         reason = _serve(settings, channel)
-    except (ConnectError, ExportError) as error:
+    except (ConnectError, ExportError, Refused) as error:
         reason = str(error)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -56,8 +59,9 @@ def main(settings: WorkerSettings, control: socket.socket) -> None:
     channel.close()
 
 
-def prepare_process() -> None:
-    """What every process that serves a guest needs."""
+def prepare_process(kept: Iterable[int]) -> None:
+    """What every process that serves a guest needs; of the descriptors that it has, ``kept``."""
+    blind(kept)
     # A terminal's Ctrl-C and systemd's stop reach every process; the supervisor ends us in order.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -75,10 +79,13 @@ def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
         for number, offer in enumerate(settings.rings)
     ]
     events.restrict(settings.domid)
+    sandbox = Sandbox(plan_for(settings.share, settings.walls), settings.required_walls)
+    sandbox.enter()
     connection = _connect(settings, events, rings)
     try:
+        walls = sandbox.shut()
         ports: dict[Evtchn, int] = {ring.port: ring.number for ring in rings}
-        channel.send(Ready(len(rings), max(ring.order for ring in rings)))
+        channel.send(Ready(len(rings), max(ring.order for ring in rings), walls))
         return ServiceLoop(connection, events, ports, channel).run()
     finally:
         connection.close()

@@ -53,7 +53,10 @@ def test_values_reach_their_fields() -> None:
         ),
         ("max-rings = 2", "unknown key 'max-rings': did you mean 'limits.max-rings'?"),
         ("plattform = 'xen'", "unknown key 'plattform': did you mean 'platform'?"),
-        ("zzz = 1", "unknown key 'zzz'; known here: allowed-exports, limits, log-level, platform"),
+        (
+            "zzz = 1",
+            "unknown key 'zzz'; known here: allowed-exports, confinement, limits, log-level, ",
+        ),
         ("limits = 3", "limits is 3; it must be a table: [limits]"),
         (
             "[limits]\nmax-rings = 99",
@@ -66,6 +69,11 @@ def test_values_reach_their_fields() -> None:
         ("[timeouts]\nstop = nan", "timeouts.stop is nan; it must be seconds, from 0.1 to 600"),
         ("platform = 'kvm'", 'platform is "kvm"; it must be "xen" or "embedded:DIR"'),
         ("platform = 'embedded:'", 'platform is "embedded:"; it must be'),
+        ("[confinement]\nsandbox = 1", "confinement.sandbox is 1; it must be true or false"),
+        (
+            "[confinement]\nrequire = ['moat']",
+            "confinement.require is ['moat']; it must be a list of walls: \"namespaces\", ",
+        ),
         ("allowed-exports = ['srv']", "allowed-exports is ['srv']; it must be a list of absolute"),
         ("allowed-exports = '/srv'", 'allowed-exports is "/srv"; it must be a list of absolute'),
         ("log-level = 'loud'", 'log-level is "loud"; it must be one of "error", "warning", "info"'),

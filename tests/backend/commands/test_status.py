@@ -33,6 +33,7 @@ SERVING: dict[str, Any] = {
     "cpu_seconds": 1.5,
     "rings": 2,
     "order": 9,
+    "walls": {"landlock": "holds", "seccomp": "holds"},
     "dialect": "9P2000.L",
     "msize": 524288,
     "fids": 12,
@@ -82,13 +83,13 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     lines = show(capsys, [SERVING, WAITING])
     assert " ".join(lines[0].split()) == (
         "device tag state dialect msize rings fids open read written requests errors pid up "
-        "cpu path"
+        "cpu sandbox path"
     )
     assert " ".join(lines[1].split()) == (
         "d5/0 files connected 9P2000.L 524288 2x2048K 12 3 512 B 3.0 GiB 1000 4 4711 2h 1.50s "
-        "/srv/files"
+        "whole /srv/files"
     )
-    assert lines[2].split() == ["d6/1", "x?[2J?", "closed", *["-"] * 13]
+    assert lines[2].split() == ["d6/1", "x?[2J?", "closed", *["-"] * 14]
     assert lines[3] == "d6/1: closed: no?way"
     assert len(lines) == 4
 
@@ -96,6 +97,16 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_worker_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     lines = show(capsys, [{**WAITING, "error": None, "pid": 4711, "answers": False}])
     assert lines[-1] == "d6/1: worker 4711 does not answer"
+
+
+def test_walls_that_do_not_hold_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = {**SERVING, "walls": {"landlock": "holds", "seccomp": "no\nlibrary"}}
+    lines = show(capsys, [broken])
+    assert " partly /srv/files" in " ".join(lines[1].split())
+    assert lines[-1] == "d5/0: sandbox: no seccomp: no?library"
+    lines = show(capsys, [{**SERVING, "walls": {}}])
+    assert " OFF /srv/files" in " ".join(lines[1].split())
+    assert lines[-1].startswith("d5/0: sandbox: it is off: ")
 
 
 def test_no_devices(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +129,7 @@ def test_other_servers_are_told_apart(capsys: pytest.CaptureFixture[str], answer
 
 def test_narrow_terminal_gets_whole_columns() -> None:
     rows = [dict.fromkeys(COLUMNS, "x" * 9)]
-    assert len(fitting(rows, 200)) == 16
+    assert len(fitting(rows, 200)) == 17
     narrow = fitting(rows, 80)
     assert sum(9 + 2 for _ in narrow) - 2 <= 80
     assert narrow[:3] == ["device", "tag", "state"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.backend.supervisor.program import Supervisor, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from backend.platform.embedded.hypervisor import EmbeddedHypervisor
     from protocol.xenpv.ports import Store
@@ -45,6 +45,7 @@ def command_line(pid: int) -> str:
         return ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a worker's descriptors are shown to root only")
 def test_worker_holds_its_own_descriptors_only(
     supervisor: Supervisor, store: Store, platform: str, export: Path
 ) -> None:
@@ -56,11 +57,10 @@ def test_worker_holds_its_own_descriptors_only(
             guest.connect()
             device = supervisor.device(5, devid)
             assert device is not None
-            links = [
-                os.readlink(f"/proc/{device['pid']}/fd/{fd}")
-                for fd in os.listdir(f"/proc/{device['pid']}/fd")
-            ]
-            assert sum(link == str(export) for link in links) == 1
+            opened = list(Path(f"/proc/{device['pid']}/fd").iterdir())
+            links = [os.readlink(fd) for fd in opened]
+            # By what it is: in the worker's own namespace, the export has no name.
+            assert sum(fd.samefile(export) for fd in opened if fd.exists()) == 1
             assert not [link for link in links if str(supervisor.run_dir) in link], links
             counts.append(len(links))
         # A worker that comes later has nothing of those before it.

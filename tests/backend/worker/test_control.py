@@ -43,7 +43,13 @@ def channels() -> Iterator[Channels]:
 
 @pytest.mark.parametrize(
     "message",
-    [Stop(), Query(7), Ready(2, 9), Failed("no \u00e9"), Report(1, {"fids": 3, "tag": None})],
+    [
+        Stop(),
+        Query(7),
+        Ready(2, 9, {"seccomp": "holds"}),
+        Failed("no \u00e9"),
+        Report(1, {"fids": 3, "tag": None}),
+    ],
 )
 def test_messages_arrive(channels: Channels, message: Stop | Query | Ready | Failed) -> None:
     ours, theirs = channels

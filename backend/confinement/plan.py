@@ -1,0 +1,75 @@
+"""The policy: which walls a process gets for its share, and what is left in them.
+
+Capabilities of a worker that runs as root, by what the share needs:
+
+| share | kept | why |
+|---|---|---|
+| directory, `security_model` none | CAP_CHOWN | the guest's owners, of new files and by Tsetattr |
+| | CAP_DAC_OVERRIDE | the guest's kernel has checked the modes; files are everybody's |
+| | CAP_FOWNER | chmod, times, links and sticky directories of files of any owner |
+| | CAP_FSETID | set-id bits that the guest sets stay through chmod and chown |
+| directory, mapped-xattr, of another user | none | the process becomes that user |
+| directory, mapped-xattr, of root | CAP_DAC_OVERRIDE, CAP_FOWNER | files that others own already |
+| named files | CAP_DAC_OVERRIDE, CAP_FOWNER | files of any owner; they change none |
+| with `auto-delete` | CAP_LEASE besides | asks whether a file of any owner is open |
+
+Model none cannot leave uid 0: nobody else may give files away, and a file that the guest's root
+makes is root's.  Such a process is root by number only: SECBIT_NOROOT makes uid 0 an ordinary user.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from backend.confinement.capabilities import (
+    CAP_CHOWN,
+    CAP_DAC_OVERRIDE,
+    CAP_FOWNER,
+    CAP_FSETID,
+    CAP_LEASE,
+)
+from backend.confinement.walls import WALLS
+from backend.share import SecurityModel
+
+if TYPE_CHECKING:
+    from backend.share import Share
+
+_OTHERS_FILES: Final = frozenset((CAP_DAC_OVERRIDE, CAP_FOWNER))
+_ALL_OWNERS: Final = _OTHERS_FILES | {CAP_CHOWN, CAP_FSETID}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one process gives up."""
+
+    walls: tuple[str, ...]
+    capabilities: frozenset[int]
+    user: tuple[int, int] | None
+    """The uid and gid to become."""
+    read_only: bool
+
+
+def plan_for(share: Share, walls: tuple[str, ...] = WALLS) -> Plan:
+    """The plan for a process that serves ``share``.
+
+    Raises ``OSError`` where the export cannot be looked at.
+    """
+    user = _user_for(share)
+    return Plan(walls, _capabilities_for(share, user), user, share.read_only)
+
+
+def _user_for(share: Share) -> tuple[int, int] | None:
+    if os.geteuid() != 0 or share.files or share.security_model is not SecurityModel.MAPPED_XATTR:
+        return None
+    status = os.stat(share.path)
+    return (status.st_uid, status.st_gid) if status.st_uid != 0 else None
+
+
+def _capabilities_for(share: Share, user: tuple[int, int] | None) -> frozenset[int]:
+    if user is not None:
+        return frozenset()
+    every_owner = not share.files and share.security_model is SecurityModel.NONE
+    kept = _ALL_OWNERS if every_owner else _OTHERS_FILES
+    return kept | {CAP_LEASE} if share.auto_delete else kept

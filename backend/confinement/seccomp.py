@@ -1,0 +1,141 @@
+"""The system-call filter: ``system-calls.txt``, handed to the kernel by libseccomp."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from cffi import FFI
+
+LIST: Final = Path(__file__).with_name("system-calls.txt")
+
+_LIBRARY: Final = "libseccomp.so.2"
+"""systemd wants it: every Debian that runs systemd has it."""
+
+# seccomp.h of libseccomp 2.5
+_KILL_PROCESS: Final = 0x8000_0000
+_ALLOW: Final = 0x7FFF_0000
+_ERRNO: Final = 0x0005_0000
+_ATTR_BAD_ARCHITECTURE: Final = 2
+_ATTR_ALL_THREADS: Final = 4
+_ATTR_OPTIMIZE: Final = 8
+_BINARY_TREE: Final = 2
+_MASKED_EQUAL: Final = 7
+_WHOLE: Final = (1 << 64) - 1
+
+_ACTIONS: Final = {"allow": _ALLOW, "kill": _KILL_PROCESS}
+
+_LINE: Final = re.compile(r"(allow|kill)\s+(\w+)\s*([^#]*?)\s*#\s*(\S.*)")
+_CONDITION: Final = re.compile(r"([0-5])(?:&(\w+))?=(\w+)")
+
+_ffi = FFI()
+_ffi.cdef(
+    """
+    struct scmp_arg_cmp { unsigned int arg; int op; uint64_t datum_a; uint64_t datum_b; };
+    void *seccomp_init(uint32_t def_action);
+    void seccomp_release(void *ctx);
+    int seccomp_attr_set(void *ctx, int attr, uint32_t value);
+    int seccomp_syscall_resolve_name(const char *name);
+    int seccomp_rule_add_array(void *ctx, uint32_t action, int syscall, unsigned int arg_cnt,
+                               const struct scmp_arg_cmp *arg_array);
+    int seccomp_load(void *ctx);
+    """
+)
+
+
+def _opened() -> Any:  # noqa: ANN401 -- a C library
+    try:
+        return _ffi.dlopen(_LIBRARY)
+    except OSError:
+        return None
+
+
+# Opened with this module: inside the other walls there is no library to be found.
+_library: Final = _opened()
+
+
+class Unsupported(Exception):  # noqa: N818 -- a fact about the system, not an error
+    """No filter can be loaded; the text says what is missing."""
+
+
+class Condition(NamedTuple):
+    """Holds where the argument's bits under ``mask`` are ``value``."""
+
+    argument: int
+    mask: int
+    value: int
+
+
+class Rule(NamedTuple):
+    """A line of the list."""
+
+    action: str
+    name: str
+    conditions: tuple[Condition, ...]
+    reason: str
+
+
+def parse(text: str) -> list[Rule]:
+    """The rules in a list.  Raises ``ValueError`` naming the line."""
+    rules = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line or line.startswith(("#", "[")):
+            continue
+        match = _LINE.fullmatch(line)
+        conditions = match and [_CONDITION.fullmatch(word) for word in match[3].split()]
+        if not match or (not conditions and match[3]) or None in (conditions or ()):
+            raise ValueError(f"{LIST.name}, line {number}: not 'allow|kill NAME ... # reason'")
+        rules.append(Rule(match[1], match[2], tuple(map(_condition, conditions or ())), match[4]))
+    return rules
+
+
+def _condition(match: re.Match[str] | None) -> Condition:
+    assert match is not None  # noqa: S101 -- parse has looked
+    mask = int(match[2], 0) if match[2] else _WHOLE
+    return Condition(int(match[1]), mask, int(match[3], 0))
+
+
+RULES: Final = parse(LIST.read_text(encoding="ascii"))
+"""Read with this module, which the fork server imports once for all workers."""
+
+
+def load() -> None:
+    """Put the filter in force in all threads, for ever.  Wants no-new-privs.
+
+    Raises ``Unsupported``, ``OSError``.
+    """
+    library = _library
+    if library is None:
+        raise Unsupported(f"{_LIBRARY} is not installed (apt install libseccomp2)")
+    filter_ = library.seccomp_init(_ERRNO | errno.ENOSYS)
+    try:
+        # Calls by the number of another architecture (32-bit on x86-64) never come from us.
+        _check(library.seccomp_attr_set(filter_, _ATTR_BAD_ARCHITECTURE, _KILL_PROCESS))
+        _check(library.seccomp_attr_set(filter_, _ATTR_ALL_THREADS, 1))
+        # Faster to build and to run; what libseccomp 2.4 does not know changes nothing else.
+        library.seccomp_attr_set(filter_, _ATTR_OPTIMIZE, _BINARY_TREE)
+        for rule in RULES:
+            number = library.seccomp_syscall_resolve_name(rule.name.encode())
+            if number >= 0:  # else this architecture, or this libseccomp, has no such call
+                _add(library, filter_, rule, number)
+        _check(library.seccomp_load(filter_))
+    finally:
+        library.seccomp_release(filter_)
+
+
+def _add(library: Any, filter_: Any, rule: Rule, number: int) -> None:  # noqa: ANN401 -- C objects
+    tests = _ffi.new(
+        "struct scmp_arg_cmp[]",
+        [(test.argument, _MASKED_EQUAL, test.mask, test.value) for test in rule.conditions],
+    )
+    action = _ACTIONS[rule.action]
+    _check(library.seccomp_rule_add_array(filter_, action, number, len(rule.conditions), tests))
+
+
+def _check(result: int) -> None:
+    """Libseccomp returns a negative errno."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))

@@ -1,0 +1,89 @@
+"""Forks processes that put up the walls a worker gets, and lets them do what a request says.
+
+A program of its own, with one thread, as the fork server is.  One request a line on standard input,
+one answer a line on standard output, both JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from backend.confinement import libc
+from backend.confinement.plan import plan_for
+from backend.confinement.sandbox import Refused, Sandbox
+from backend.share import Share, read_share
+from backend.worker.sessions import open_tree
+from backend.worker.start import prepare_process
+from tests.backend.confinement.attacks import ATTACKS, Ground
+
+
+def share_of(nodes: dict[str, str]) -> Share:
+    return read_share(lambda node: nodes[node].encode() if node in nodes else None)
+
+
+def prisoner(request: dict[str, Any], report: int) -> NoReturn:
+    """As a worker begins; then the attack, and an answer if it comes to that."""
+    # What it leaves in the file system and what it starts is the test's to look at.
+    prepare_process([report])
+    share = share_of(request["share"])
+    sandbox = Sandbox(plan_for(share, tuple(request["walls"])), request["required"])
+    answer: dict[str, Any] = {}
+    try:
+        sandbox.enter()
+        tree = open_tree(share, ())
+        answer["walls"] = sandbox.shut()
+        ground = Ground(tree, {"parent": os.getppid(), **request["known"]})
+        answer["value"] = ATTACKS[request["attack"]](ground)
+        answer["end"] = "done"
+    except Refused as refused:
+        answer["end"] = f"refused: {refused}"
+    except OSError as error:
+        answer["end"] = f"failed: {error.strerror}"
+    except BaseException as error:  # noqa: BLE001 -- the test says what it makes of it
+        traceback.print_exc()
+        answer["end"] = f"{type(error).__name__}: {error}"
+    os.write(report, json.dumps(answer).encode())
+    os._exit(0)
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(ours)
+        prisoner(request, theirs)
+    os.close(theirs)
+    # Until the end: a program that it has become says nothing, but exits well.
+    told = b""
+    while part := os.read(ours, 1 << 16):
+        told += part
+    os.close(ours)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return {"end": f"killed: {signal.Signals(os.WTERMSIG(status)).name}"}
+    if told:
+        answer: dict[str, Any] = json.loads(told)
+        return answer
+    return {"end": "done" if status == 0 else f"failed: exit status {status >> 8}"}
+
+
+def main() -> None:
+    if os.geteuid() == 0:
+        # What an inmate mounts when there is no wall stays among inmates.
+        clone_newns, ms_rec, ms_private = 0x0002_0000, 0x4000, 1 << 18
+        libc.unshare(clone_newns)
+        libc.mount("none", "/", "", ms_rec | ms_private)
+    for line in sys.stdin:
+        print(json.dumps(serve(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

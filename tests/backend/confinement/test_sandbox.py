@@ -1,0 +1,124 @@
+"""What a confined process is, sees and can still do."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.confinement.capabilities import (
+    CAP_CHOWN,
+    CAP_DAC_OVERRIDE,
+    CAP_FOWNER,
+    CAP_FSETID,
+    CAP_LEASE,
+)
+from backend.confinement.walls import CAPABILITIES, LIMITS, NAMESPACES, SECCOMP, WALLS, missing
+from tests.backend.confinement.conftest import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.backend.confinement.conftest import Prison
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give rights up")
+
+QUIET = [wall for wall in WALLS if wall != SECCOMP]
+"""Without the filter, which an inmate's questions would not pass."""
+
+
+def test_root_has_every_wall(kernel: dict[str, str]) -> None:
+    assert tuple(kernel) == WALLS
+    if os.geteuid() == 0:
+        assert not missing({NAMESPACES: kernel[NAMESPACES], CAPABILITIES: kernel[CAPABILITIES]})
+
+
+def test_nothing_has_a_name_but_the_descriptors(prison: Prison, kernel: dict[str, str]) -> None:
+    need(kernel, NAMESPACES)
+    outcome = prison.run("view", [NAMESPACES])
+    assert outcome.value == {
+        "/": ["proc"],
+        "/proc": ["self"],
+        "/proc/self": ["fd"],
+        "cwd": "/",
+        "above the root": True,
+    }
+
+
+def test_a_guests_work_is_done(prison: Prison) -> None:
+    outcome = prison.run("work")
+    assert outcome.end == "done"
+    assert outcome.value == [".", "..", "fifo", "file", "folder", "link", "made"]
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("share", "capabilities"),
+    [
+        ({}, [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID]),
+        (
+            {"auto-delete": "1"},
+            [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_LEASE],
+        ),
+        ({"security_model": "mapped-xattr"}, [CAP_DAC_OVERRIDE, CAP_FOWNER]),
+    ],
+)
+def test_root_keeps_the_capabilities_of_its_model(
+    prison: Prison, share: dict[str, str], capabilities: list[int]
+) -> None:
+    outcome = prison.run("identity", QUIET, share)
+    assert outcome.value["uids"] == [0, 0, 0]
+    assert outcome.value["capabilities"] == capabilities
+    assert outcome.value["effective"]
+
+
+@needs_root
+def test_mapped_share_of_a_user_is_served_as_that_user(prison: Prison, place: Path) -> None:
+    owned = place / "owned"
+    owned.mkdir()
+    os.chown(owned, 12345, 23456)
+    share = {"path": str(owned), "security_model": "mapped-xattr"}
+    outcome = prison.run("identity", QUIET, share)
+    assert outcome.value == {
+        "uids": [12345] * 3,
+        "gids": [23456] * 3,
+        "groups": [],
+        "capabilities": [],
+        "effective": True,
+    }
+    assert prison.run("work", WALLS, share).end == "done"
+
+
+def test_limits(prison: Prison) -> None:
+    assert prison.run("limits", [LIMITS]).value == {"core": 0, "memlock": 0}
+
+
+def test_read_only_share_cannot_be_written_below_the_policy(
+    prison: Prison, kernel: dict[str, str]
+) -> None:
+    for wall in ("namespaces", "landlock"):
+        need(kernel, wall)
+        outcome = prison.run("write_below_read_only", [wall, "privileges"], {"read-only": "1"})
+        assert outcome.end in ("failed: Read-only file system", "failed: Permission denied")
+
+
+def test_of_what_was_open_only_the_needed_is_left(prison: Prison) -> None:
+    found = prison.run("descriptors", ()).value
+    # Standard input and output, the prison's end of the report, and what pytest left open.
+    nowhere = [name for name in found if name == "/dev/null"]
+    assert len(nowhere) >= 2
+    # Standard error, the report, the export, /proc/self/fd, and a look at it.
+    assert prison.nodes["path"] in found
+    assert len(found) - len(nowhere) <= 5, found
+
+
+def test_required_wall_that_is_missing_is_a_refusal(prison: Prison) -> None:
+    outcome = prison.run("read_by_path", ["privileges"], required=["seccomp"])
+    assert outcome.end == "refused: the configuration requires the wall seccomp: it is off"
+
+
+def test_states() -> None:
+    assert missing({"landlock": "holds"}) == []
+    assert missing({"landlock": "holds", "seccomp": "no library"}) == ["no seccomp: no library"]
+    assert len(missing({})) == 1

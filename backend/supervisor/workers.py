@@ -117,8 +117,8 @@ class Worker:
 
     def stop(self) -> None:
         """Ask it to let go and exit; it is killed if it does not."""
-        if self.phase is WorkerPhase.STOPPING:
-            return
+        if self.phase in (WorkerPhase.STOPPING, WorkerPhase.NONE):
+            return  # it is on its way, or was reaped before its device looked at it
         self._told = True
         self._control.send(Stop())
         self._expect_exit()

@@ -1,0 +1,51 @@
+"""A worker as the supervisor sees it, apart from devices and XenStore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backend.config import Timeouts
+from backend.share import Share
+from backend.supervisor.policy import WorkerPhase
+from backend.supervisor.reactor import Reactor
+from backend.supervisor.workers import ForkServer, Worker
+from backend.worker.settings import WorkerSettings
+from protocol.xenpv.ids import Devid, Domid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def settings(platform: str) -> WorkerSettings:
+    return WorkerSettings(
+        platform=platform,
+        domid=Domid(5),
+        devid=Devid(0),
+        share=Share("/nowhere"),
+        allowed_exports=(),
+        rings=(),
+        max_order=1,
+        max_msize=4096,
+        max_fids=16,
+        max_open_files=16,
+        log_level="error",
+        trace=None,
+    )
+
+
+def test_a_worker_that_was_reaped_is_not_waited_for_again(tmp_path: Path) -> None:
+    """Its device may ask it to stop before it has seen that it ended."""
+    reactor = Reactor()
+    platform = f"embedded:{tmp_path}/no-hypervisor"
+    worker: list[Worker] = []
+
+    def changed() -> None:
+        if worker[0].phase is WorkerPhase.NONE:
+            reactor.stop()
+
+    worker.append(Worker(ForkServer(platform), reactor, settings(platform), Timeouts(), changed))
+    reactor.run()
+    assert "no-hypervisor" in (worker[0].failure or "")
+    worker[0].stop()
+    assert worker[0].phase is WorkerPhase.NONE
+    reactor.close()

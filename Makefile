@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz generate format clean
+.PHONY: help demo test check bench fuzz soak generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -45,6 +45,9 @@ $(VENV)/.fuzz: $(STAMP)
 
 fuzz: $(VENV)/.fuzz  ## the fuzz targets under coverage guidance, a minute each
 	@$(BIN)/python tools/fuzz.py $(ARGS)
+
+soak: $(STAMP)  ## the tests that take too long for make test: models, memory, neighbours
+	@$(BIN)/python -m pytest -m long -s -p no:cacheprovider $(ARGS)
 
 generate: $(STAMP)  ## write the generated files anew
 	@$(BIN)/python tools/generate_codec.py

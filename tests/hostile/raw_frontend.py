@@ -65,31 +65,25 @@ class RawFrontend:
     def await_state(self, *states: XenbusState) -> XenbusState:
         """Wait until the backend is in one of ``states``."""
         path = f"{self.backend}/state"
-
-        def read() -> XenbusState:
-            return XenbusState.parse(self.store.read(path))
-
         self.store.watch(path, "raw")
         try:
-            return self._until(read, lambda state: state in states, self.store.fileno(), "events")
+            return self._until(lambda state: state in states)
         finally:
             self.store.unwatch(path, "raw")
 
-    def _until(
-        self,
-        read: Callable[[], XenbusState],
-        good: Callable[[XenbusState], bool],
-        fd: int,
-        what: str,
-    ) -> XenbusState:
+    def _until(self, good: Callable[[XenbusState], bool]) -> XenbusState:
         deadline = time.monotonic() + DEADLINE
         while True:
             self.store.events()
-            if good(state := read()):
+            if good(state := self.backend_state()):
                 return state
             left = deadline - time.monotonic()
-            assert left > 0, f"no {what}: the backend stays at {state.name}: {self.error()}"
-            select.select([fd], [], [], left)
+            assert left > 0, f"the backend stays at {state.name}: {self.error()}"
+            select.select([self.store.fileno()], [], [], left)
+
+    def backend_state(self) -> XenbusState:
+        """Where the backend is now."""
+        return XenbusState.parse(self.store.read(f"{self.backend}/state"))
 
     def error(self) -> str:
         """The backend's reason, or an empty string."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from .side import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .side import Path
 
@@ -32,7 +32,19 @@ def kept(found: os.stat_result) -> Kept:
 
 
 class PlainSide:
-    def __init__(self, root: str) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        said: Callable[[Kept], Kept] = lambda found: found,
+        group_of_directory: bool = False,
+    ) -> None:
+        """``said`` leaves out what the dialect of the other side cannot say.
+
+        ``group_of_directory``: what is created has its directory's group, as create(5) wants.
+        """
+        self._group_of_directory = group_of_directory
+        self._said = said
         self._root = os.open(root, os.O_PATH | os.O_DIRECTORY)
 
     def finish(self) -> None:
@@ -64,15 +76,23 @@ class PlainSide:
     def mkdir(self, path: Path, mode: int) -> None:
         with self._parent(path) as parent:
             os.mkdir(path[-1], mode, dir_fd=parent)
+            self._settle(path[-1], parent)
             os.chmod(path[-1], mode, dir_fd=parent)
 
     def symlink(self, target: bytes, path: Path) -> None:
         with self._parent(path) as parent:
             os.symlink(target, path[-1], dir_fd=parent)
+            self._settle(path[-1], parent)
 
     def mknod(self, path: Path, mode: int) -> None:
         with self._parent(path) as parent:
             os.mknod(path[-1], mode, dir_fd=parent)
+            self._settle(path[-1], parent)
+
+    def _settle(self, name: bytes, parent: int) -> None:
+        if self._group_of_directory:
+            group = os.fstat(parent).st_gid
+            os.chown(name, -1, group, dir_fd=parent, follow_symlinks=False)
 
     def link(self, old: Path, new: Path) -> None:
         with self._parent(old) as source:
@@ -101,7 +121,9 @@ class PlainSide:
 
     def create(self, path: Path, flags: int, mode: int) -> int:
         with self._parent(path) as parent:
-            return self._open(path[-1], flags | os.O_RDWR | os.O_CREAT, parent, mode)
+            created = self._open(path[-1], flags | os.O_RDWR | os.O_CREAT, parent, mode)
+            self._settle(path[-1], parent)
+            return created
 
     def open(self, path: Path, flags: int) -> int:
         with self._parent(path) as parent:
@@ -157,14 +179,14 @@ class PlainSide:
 
     def stat(self, path: Path) -> Kept:
         with self._parent(path) as parent:
-            return kept(os.stat(path[-1], dir_fd=parent, follow_symlinks=False))
+            return self._said(kept(os.stat(path[-1], dir_fd=parent, follow_symlinks=False)))
 
     def mtime(self, path: Path) -> int:
         with self._parent(path) as parent:
             return os.stat(path[-1], dir_fd=parent, follow_symlinks=False).st_mtime_ns
 
     def fstat(self, handle: int) -> Kept:
-        return kept(os.fstat(handle))
+        return self._said(kept(os.fstat(handle)))
 
     def xattrs(self, path: Path) -> dict[bytes, bytes]:
         with self._pinned(path) as pinned:

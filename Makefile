@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz soak generate format clean
+.PHONY: help demo test check bench fuzz soak interop generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -48,6 +48,9 @@ fuzz: $(VENV)/.fuzz  ## the fuzz targets under coverage guidance, a minute each
 
 soak: $(STAMP)  ## the tests that take too long for make test: models, memory, neighbours
 	@$(BIN)/python -m pytest -m long -s -p no:cacheprovider $(ARGS)
+
+interop: $(STAMP)  ## real programs on the share, in a Linux guest in QEMU (ARGS=--help)
+	@$(BIN)/python -m tools.linux_guest $(ARGS)
 
 generate: $(STAMP)  ## write the generated files anew
 	@$(BIN)/python tools/generate_codec.py

@@ -1,0 +1,140 @@
+"""``make interop``: boots a Linux guest, runs programs on the share, and says which work."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from tools.linux_guest import report
+from tools.linux_guest.cache import Cache
+from tools.linux_guest.errors import GuestError
+from tools.linux_guest.initramfs import write_initramfs
+from tools.linux_guest.kernels import SUITE_OF, kernel
+from tools.linux_guest.machine import Forward, Machine, Peer
+from tools.linux_guest.mounts import CACHES, DIALECTS, By, mounts
+from tools.linux_guest.programs import require
+from tools.linux_guest.root import root_archive
+from tools.linux_guest.server import Server
+from tools.linux_guest.session import Place, Result, Session, Verdict
+from tools.linux_guest.workloads import WORKLOADS, chosen
+
+LOGS: Final = Path(__file__).resolve().parent.parent.parent / "build" / "interop"
+PORTS: Final = (5640, 5641)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="make interop",
+        description="Run real programs on the share, in a Linux guest in QEMU.",
+        epilog="example: make interop ARGS='--only fio --only git --dialect 9p2000.L --qemu'",
+    )
+    parser.add_argument("--kernel", choices=list(SUITE_OF), default="6.1", help="default: 6.1")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", default=[], help="this workload; may be repeated"
+    )
+    parser.add_argument("--dialect", choices=DIALECTS, help="default: both")
+    parser.add_argument("--cache", choices=CACHES, help="Linux's cache mode; default: both")
+    parser.add_argument(
+        "--qemu",
+        action="store_true",
+        help="run the same on QEMU's own 9p server, to tell our faults from Linux's limits",
+    )
+    parser.add_argument(
+        "--no-us", action="store_true", help="leave our server out; with --qemu, QEMU's alone"
+    )
+    parser.add_argument(
+        "--trace", action="store_true", help=f"capture all messages in {LOGS.name}/trace.pcap"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the exported directories")
+    parser.add_argument("--list", action="store_true", help="name the workloads")
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> list[Result]:
+    """The whole of it; what came of it.  Raises ``GuestError``."""
+    workloads = chosen(args.only)
+    require("qemu-system-x86_64")
+    cache = Cache()
+    linux, root = kernel(args.kernel, cache), root_archive(cache)
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    results: list[Result] = []
+
+    def add(result: Result) -> None:
+        results.append(result)
+        print(report.line(result), flush=True)
+
+    with contextlib.ExitStack() as stack:
+        # Short names: the path of a unix socket has 107 bytes.
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xfp-")))
+        exports = {by: LOGS / "exports" / by.value for by in By}
+        for export in exports.values():
+            export.mkdir(parents=True)
+        if not args.keep:
+            stack.callback(shutil.rmtree, LOGS / "exports")
+        initramfs = scratch / "initramfs"
+        write_initramfs(initramfs, linux, root)
+        options = ["--trace", str(LOGS / "trace.pcap")] if args.trace else []
+        server = stack.enter_context(
+            Server(exports[By.US], scratch / "9p", LOGS / "serve.log", options)
+        )
+        start = time.monotonic()
+        machine = stack.enter_context(
+            Machine(
+                linux,
+                initramfs,
+                LOGS,
+                [Forward(port, server.socket) for port in PORTS],
+                peers=[Peer(tag, exports[By.QEMU]) for tag in ("first", "second")],
+            )
+        )
+        print(f"  Linux {machine.release} is up after {time.monotonic() - start:.0f} s", flush=True)
+        places = {
+            By.US: Place(exports[By.US], (str(PORTS[0]), str(PORTS[1]))),
+            By.QEMU: Place(exports[By.QEMU], ("first", "second")),
+        }
+        session = Session(machine, places, add)
+        by = (() if args.no_us else (By.US,)) + ((By.QEMU,) if args.qemu else ())
+        dialects = (args.dialect,) if args.dialect else DIALECTS
+        caches = (args.cache,) if args.cache else CACHES
+        try:
+            for mount in mounts(by, dialects, caches):
+                session.run(mount, workloads)
+        finally:
+            (LOGS / "results.json").write_text(report.document(results, machine.release))
+            if results:
+                (LOGS / "results.md").write_text(report.markdown(results))
+    return results
+
+
+def main() -> int:
+    """The exit status: 0 all is well, 1 something failed, 2 wrong usage."""
+    args = arguments()
+    if args.list:
+        print("\n".join(workload.name for workload in WORKLOADS))
+        return 0
+    start = time.monotonic()
+    try:
+        results = run(args)
+    except GuestError as error:
+        print(f"interop: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interop: interrupted", file=sys.stderr)
+        return 130
+    failed = sum(result.verdict is Verdict.FAILED for result in results)
+    print(f"\n{report.text(results)}\n")
+    took = f"{time.monotonic() - start:.0f} s; logs are in {LOGS}"
+    print(f"interop: {len(results) - failed} passed, {failed} failed; {took}")
+    return 1 if failed or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""What takes long to make is kept: ``$XDG_CACHE_HOME/xen-fileproxy/linux-guest``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Cache:
+    """Folders by name, each made whole or not at all."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        self.root: Final = root or Path(home) / "xen-fileproxy" / "linux-guest"
+
+    def folder(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder ``name``; where there is none yet, ``make`` fills an empty one."""
+        kept = self.root / name
+        if not kept.is_dir():
+            fresh = self.root / f"{name}.{os.getpid()}"
+            fresh.mkdir(parents=True)
+            try:
+                make(fresh)
+                fresh.rename(kept)
+            except BaseException:
+                shutil.rmtree(fresh)
+                raise
+        return kept

@@ -1,0 +1,54 @@
+"""Puts the archive together that the kernel unpacks: a root, and over it our own files."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.linux_guest.errors import GuestError
+from tools.linux_guest.modules import load_order
+from tools.linux_guest.newc import Archive
+
+if TYPE_CHECKING:
+    from tools.linux_guest.kernels import Kernel
+
+GUEST_FILES: Final = Path(__file__).parent / "guest"
+BUSYBOX: Final = Path("/bin/busybox")
+
+
+def write_initramfs(target: Path, kernel: Kernel, root: Path | None) -> None:
+    """Write the archive: over ``root``, a cpio archive, or over nothing but busybox."""
+    with target.open("wb") as out:
+        if root is not None:
+            with root.open("rb") as base:
+                shutil.copyfileobj(base, out, 1 << 20)
+        with Archive(out) as archive:
+            if root is None:
+                _add_busybox(archive)
+            modules = load_order(kernel.modules)
+            archive.add("guest", stat.S_IFDIR | 0o755)
+            archive.add("guest/modules", stat.S_IFDIR | 0o755)
+            for number, (name, content) in enumerate(modules):
+                archive.add(f"guest/modules/{number:02}-{name}.ko", stat.S_IFREG | 0o644, content)
+            _add_folder(archive, GUEST_FILES, "guest")
+            archive.add("init", stat.S_IFREG | 0o755, (GUEST_FILES / "init").read_bytes())
+
+
+def _add_folder(archive: Archive, folder: Path, name: str) -> None:
+    for path in sorted(folder.iterdir()):
+        inside = f"{name}/{path.name}"
+        if path.is_dir():
+            archive.add(inside, stat.S_IFDIR | 0o755)
+            _add_folder(archive, path, inside)
+        else:
+            archive.add(inside, stat.S_IFREG | 0o755, path.read_bytes())
+
+
+def _add_busybox(archive: Archive) -> None:
+    if not BUSYBOX.exists():
+        raise GuestError("missing: busybox-static; install with: sudo apt install busybox-static")
+    archive.add("bin", stat.S_IFDIR | 0o755)
+    archive.add("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes())
+    archive.add("bin/sh", stat.S_IFLNK | 0o777, b"busybox")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from backend.config import Config
     from backend.share import Share
 
-HELP = "serve a directory on a unix or TCP socket, to any 9P2000.L client"
+HELP = "serve a directory on a unix or TCP socket, to any client of 9P2000.L or .u"
 EXAMPLE = "xen-fileproxy serve --path /srv/files --listen unix:/tmp/files.sock"
 
 log = logging.getLogger(__name__)

@@ -28,8 +28,8 @@ MAX_OPEN_FILES: Final = 4_096
 in the kernel (256 bytes, and the inode even after unlink, so disk space too)."""
 
 MAX_CURSORS: Final = 256
-"""Open directories.  Each may keep 32 KiB of entries read ahead: 8 MiB in all.  Programs that walk
-trees keep one open per level."""
+"""Open directories.  Each may keep 32 KiB of entries read ahead, and in 9P2000.u 64 KiB of places
+to return to: 24 MiB in all.  Programs that walk trees keep one open per level."""
 
 MAX_XATTR_BYTES: Final = 4 << 20
 """Values and lists of extended attributes that fids hold.  One has up to 64 KiB and lives from

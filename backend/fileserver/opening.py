@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Qid, Tlcreate, Tlopen
 
-IOUNIT: Final = 0
-"""As much as a message holds: the transport copies nothing, so no size is better than another."""
+IO_HEADER: Final = 24
+"""What a message has beside its data, as Linux counts it (P9_IOHDRSZ)."""
 
 PERMISSIONS: Final = 0o7777
 """The bits of a mode that chmod(2) knows; Linux sends the kind along."""
@@ -70,7 +70,7 @@ def lopen(session: Session, request: Tlopen) -> Rlopen:
     flags = host_flags(request.flags)
     if request.flags & DOTL_DIRECTORY and state.node.kind != stat.S_IFDIR:
         raise OSError(errno.ENOTDIR, "not a directory")
-    return Rlopen(request.tag, open_fid(session, state, flags), IOUNIT)
+    return Rlopen(request.tag, open_fid(session, state, flags), iounit(session))
 
 
 def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
@@ -94,7 +94,15 @@ def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
         mode=request.mode & PERMISSIONS,
         owner=new_owner(state, request.gid),
     )
-    return Rlcreate(request.tag, qid, IOUNIT)
+    return Rlcreate(request.tag, qid, iounit(session))
+
+
+def iounit(session: Session) -> int:
+    """As much as a message holds: the transport copies nothing, so no size is better than another.
+
+    0 would mean the same to Linux, but p9fs takes it for leave to send messages above msize.
+    """
+    return session.msize - IO_HEADER
 
 
 def new_owner(state: FidState, gid: int) -> Owner:

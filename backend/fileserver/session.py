@@ -37,7 +37,8 @@ _DIALECTS: Final = {dialect.value: dialect for dialect in Dialect}
 out to make one that is (version(5))."""
 
 ANONYMOUS_AFID: Final = Fid(0)
-"""What Mini-OS sends for an afid where it means none."""
+"""What Mini-OS sends for an afid where it means none.  It fills in an aname, too, ``root``, which
+names nothing: QEMU and xen-9pfsd look at nobody's (``9pfront.c``)."""
 
 
 class Session:
@@ -112,7 +113,8 @@ def attach(session: Session, request: Tattach) -> Rattach:
     """Make a fid the root, or the directory below it that ``aname`` names.
 
     ``aname`` picks a place to begin, not a boundary: ``..`` leads up to the export's root.  The
-    user is not asked for a proof; ``n_uname`` is who owns what is created.
+    user is not asked for a proof; ``n_uname`` is who owns what is created.  With afid 0 ``aname``
+    is not looked at.
 
     Raises ``OSError``: EPROTO before Tversion, EINVAL with an authentication fid (there is no
     authentication), what ``check_free`` says, what a walk to ``aname`` says.
@@ -122,7 +124,7 @@ def attach(session: Session, request: Tattach) -> Rattach:
     if request.afid not in (NOFID, ANONYMOUS_AFID):
         raise OSError(errno.EINVAL, f"afid {request.afid}: no authentication is asked for")
     session.fids.check_free(request.fid)
-    node = _find(session.tree, request.aname)
+    node = _find(session.tree, b"" if request.afid == ANONYMOUS_AFID else request.aname)
     uid = NO_CHANGE if request.n_uname == NONUNAME else request.n_uname
     session.fids.add(request.fid, FidState(node, uid=uid))
     return Rattach(request.tag, node.qid)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.testbed import BIN
+from tests.end_to_end.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,17 +30,8 @@ pytestmark = [
 @pytest.fixture
 def server(export: Path, tmp_path: Path) -> Iterator[str]:
     socket = f"{tmp_path}/9p"
-    process = subprocess.Popen(
-        [str(BIN / "xen-fileproxy"), "serve", "--path", str(export), "--listen", f"unix:{socket}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    with process:
-        assert "serving" in process.stderr.readline()
+    with serving(export, f"unix:{socket}"):
         yield socket
-        process.terminate()
-        assert process.wait(30) == 0
 
 
 def diod(program: str, socket: str, *arguments: str) -> bytes:

@@ -14,7 +14,7 @@ from backend.fileserver.dotu.modes import DMREG, host_flags, kind_of, permission
 from backend.fileserver.files import Device, Owner
 from backend.fileserver.linking import check_target
 from backend.fileserver.names import check_name
-from backend.fileserver.opening import IOUNIT, create_file, open_fid, unopened
+from backend.fileserver.opening import create_file, iounit, open_fid, unopened
 from protocol.ninep.flags import (
     DMDEVICE,
     DMDIR,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from backend.fileserver.files import Node
     from backend.fileserver.session import Session
     from protocol.ninep.messages import Qid, Tcreate, Topen
-
-IO_HEADER: Final = 24
-"""What a message needs beside its data (Linux's P9_IOHDRSZ)."""
 
 _FID: Final = re.compile(rb"([0-9]{1,10})\n?")
 """Linux ends the number with a newline."""
@@ -62,7 +59,7 @@ def open_(session: Session, request: Topen) -> Ropen:
         raise OSError(errno.EISDIR, "a directory cannot be removed by closing it")
     qid = _open(session, state, flags)
     state.remove_on_close = to_be_removed
-    return Ropen(request.tag, qid, IOUNIT)
+    return Ropen(request.tag, qid, iounit(session))
 
 
 def create(session: Session, request: Tcreate) -> Rcreate:
@@ -84,14 +81,13 @@ def create(session: Session, request: Tcreate) -> Rcreate:
     check_name(request.name)
     make = _MAKERS[kind_of(request.perm)]
     qid = make(session, state, request, permissions(request.perm))
-    return Rcreate(request.tag, qid, IOUNIT)
+    return Rcreate(request.tag, qid, iounit(session))
 
 
 def _open(session: Session, state: FidState, flags: int) -> Qid:
     qid = open_fid(session, state, flags)
     if state.node.kind == stat.S_IFDIR:
-        largest = session.msize - IO_HEADER
-        state.file = StatDirectory(state.file, session.tree, state.node, largest)
+        state.file = StatDirectory(state.file, session.tree, state.node, iounit(session))
     return qid
 
 

@@ -118,12 +118,13 @@ class RingPeer:
         assert answer is not None
         return answer
 
-    def mount(self, msize: int = 1 << 20) -> int:
+    def mount(self, msize: int = 1 << 20, version: bytes = b"9P2000.L") -> int:
         """Tversion and Tattach as fid 0; the msize that was agreed."""
-        version = self.call(Tversion(NOTAG, msize, b"9P2000.L"))
-        assert isinstance(version, Rversion)
+        agreed = self.call(Tversion(NOTAG, msize, version))
+        assert isinstance(agreed, Rversion)
+        assert agreed.version == version
         self.call(Tattach(Tag(1), ROOT_FID, NOFID, b"root", b"/", 0))
-        return version.msize
+        return agreed.msize
 
     def create(self, name: bytes, fid: int) -> None:
         """An open new file of this name as ``fid``."""

@@ -73,12 +73,12 @@ def test_the_access_mode_is_kept(client: Client) -> None:
     assert client.read(both, 3) == b"xy2"
 
 
-def test_the_answer_has_the_qid_of_the_moment_and_no_iounit(client: Client, data: Path) -> None:
+def test_the_answer_has_the_qid_of_the_moment_and_room_for_data(client: Client, data: Path) -> None:
     fid = client.walk(b"data")
     before = client.getattr(fid).qid
     data.write_bytes(b"longer than before")
     reply = client.call(Tlopen(TAG, fid, DOTL_RDONLY))
-    assert reply.iounit == 0
+    assert reply.iounit == client.session.msize - 24
     assert reply.qid.path == before.path == data.stat().st_ino
     assert reply.qid.version != before.version
 
@@ -187,7 +187,7 @@ def test_create_makes_the_fid_the_new_open_file(client: Client, export: Path) ->
     fid = client.walk(b"dir")
     reply = client.call(Tlcreate(TAG, fid, b"new", DOTL_RDWR, 0o640, NO_ID))
     status = (export / "dir/new").stat()
-    assert (reply.qid.path, reply.iounit) == (status.st_ino, 0)
+    assert (reply.qid.path, reply.iounit) == (status.st_ino, client.session.msize - 24)
     assert stat.S_IMODE(status.st_mode) == 0o640
     assert client.write(fid, b"data") == 4
     assert client.read(fid, 10) == b"data"

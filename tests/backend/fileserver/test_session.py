@@ -136,7 +136,9 @@ def test_fids_of_attach(client: Client) -> None:
         client.call(Tattach(TAG, NOFID, NOFID, b"", b"", 0))
     with refused(errno.EINVAL):
         attach(client, b"", afid=Fid(3))
-    attach(client, b"", afid=Fid(0))  # Mini-OS
+    with refused(errno.ENOENT):
+        attach(client, b"root")
+    attach(client, b"root", afid=Fid(0))  # Mini-OS
     assert client.in_use() == {ROOT, Fid(50)}
 
 

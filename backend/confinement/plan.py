@@ -8,8 +8,7 @@ Capabilities of a worker that runs as root, by what the share needs:
 | | CAP_DAC_OVERRIDE | the guest's kernel has checked the modes; files are everybody's |
 | | CAP_FOWNER | chmod, times, links and sticky directories of files of any owner |
 | | CAP_FSETID | set-id bits that the guest sets stay through chmod and chown |
-| directory, mapped-xattr, of another user | none | the process becomes that user |
-| directory, mapped-xattr, of root | CAP_DAC_OVERRIDE, CAP_FOWNER | files that others own already |
+| directory, mapped-xattr | none | it becomes the export's owner, and all files are his |
 | named files | CAP_DAC_OVERRIDE, CAP_FOWNER | files of any owner; they change none |
 | with `auto-delete` | CAP_LEASE besides | asks whether a file of any owner is open |
 
@@ -57,7 +56,7 @@ def plan_for(share: Share, walls: tuple[str, ...] = WALLS) -> Plan:
     Raises ``OSError`` where the export cannot be looked at.
     """
     user = _user_for(share)
-    return Plan(walls, _capabilities_for(share, user), user, share.read_only)
+    return Plan(walls, _capabilities_for(share), user, share.read_only)
 
 
 def _user_for(share: Share) -> tuple[int, int] | None:
@@ -67,9 +66,9 @@ def _user_for(share: Share) -> tuple[int, int] | None:
     return (status.st_uid, status.st_gid) if status.st_uid != 0 else None
 
 
-def _capabilities_for(share: Share, user: tuple[int, int] | None) -> frozenset[int]:
-    if user is not None:
-        return frozenset()
-    every_owner = not share.files and share.security_model is SecurityModel.NONE
-    kept = _ALL_OWNERS if every_owner else _OTHERS_FILES
+def _capabilities_for(share: Share) -> frozenset[int]:
+    if share.files:
+        kept = _OTHERS_FILES
+    else:
+        kept = _ALL_OWNERS if share.security_model is SecurityModel.NONE else frozenset()
     return kept | {CAP_LEASE} if share.auto_delete else kept

@@ -18,6 +18,7 @@ import resource
 import signal
 import socket
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 from backend.confinement import libc as backend_libc
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backend.fileserver.tree import Tree
+    from tests.backend.confinement.service import Service
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,8 +54,9 @@ NUMBERS = {
 class Ground:
     """What an attack finds around it."""
 
-    def __init__(self, tree: Tree, known: dict[str, Any]) -> None:
+    def __init__(self, tree: Tree, service: Service, known: dict[str, Any]) -> None:
         self.tree = tree
+        self.service = service
         self.root: int = tree.root.fd
         self.known = known
 
@@ -316,6 +319,34 @@ def view(ground: Ground) -> dict[str, Any]:
             ground.root, os.open("..", os.O_PATH, dir_fd=ground.root)
         ),
     }
+
+
+def serve(ground: Ground) -> list[str]:
+    return ground.service.run()
+
+
+def name_files(ground: Ground) -> list[str]:
+    """What a stub domain does with its state file, and a look for its neighbours'."""
+    tree, root = ground.tree, ground.tree.root
+    _node, file = tree.create(root, b"state", os.O_WRONLY, 0o660, NOBODY)
+    assert file.write([memoryview(b"data")], 0) == 4
+    os.fsync(file.fileno())
+    file.close()
+    tree.unlink(root, b"state", directory=False)
+    return [entry.name.decode() for entry in tree.open(root, os.O_RDONLY).entries(0)]
+
+
+def follow_dom0(ground: Ground) -> list[list[str]]:
+    """A directory on which Dom0 has something mounted, and the same when it is unmounted."""
+    seen = [os.listdir(os.open("below", os.O_RDONLY, dir_fd=ground.root))]
+    os.write(ground.report, b"\n")
+    deadline = time.monotonic() + 20
+    while len(seen) == 1 and time.monotonic() < deadline:
+        below = os.open("below", os.O_RDONLY, dir_fd=ground.root)
+        if (found := os.listdir(below)) != seen[0]:
+            seen.append(found)
+        os.close(below)
+    return seen
 
 
 def unlisted(ground: Ground) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from backend.confinement.walls import HOLDS, WALLS
+from backend.trace import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +36,13 @@ class Prison:
     def __init__(self, known: dict[str, Any], nodes: dict[str, str]) -> None:
         self.known = known
         self.nodes = nodes
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the prison
+        self._read = 0
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("prison.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
         )
 
@@ -64,8 +68,16 @@ class Prison:
         answer = json.loads(self._process.stdout.readline())
         return Outcome(answer["end"], answer.get("walls", {}), answer.get("value"))
 
+    def log(self) -> str:
+        """What inmates have said on standard error since the last call."""
+        self._log.seek(self._read)
+        text = self._log.read().decode()
+        self._read = self._log.tell()
+        return text
+
     def close(self) -> None:
         self._process.communicate()
+        self._log.close()
         assert self._process.returncode == 0
 
 
@@ -90,7 +102,9 @@ def prison(place: Path) -> Iterator[Prison]:
         # Root reads it by a capability alone.
         os.chown(only_roots, 1, 1)
     only_roots.chmod(0)
+    (place / "export" / "below").mkdir()
     (place / "export" / "link").symlink_to(secret)
+    TraceWriter.create(str(place / "trace.pcap"))
     setuid = place / "head"
     shutil.copy("/usr/bin/head", setuid)
     setuid.chmod(0o4755)
@@ -112,6 +126,8 @@ def prison(place: Path) -> Iterator[Prison]:
             "socket": str(place / "s"),
             "abstract": name,
             "setuid": str(setuid),
+            "below": str(place / "export" / "below"),
+            "trace": str(place / "trace.pcap"),
             "mountpoint": str(place / "mountpoint"),
             "handle": handle_of(secret).hex(),
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -23,6 +24,7 @@ from backend.share import Share, read_share
 from backend.worker.sessions import open_tree
 from backend.worker.start import prepare_process
 from tests.backend.confinement.attacks import ATTACKS, Ground
+from tests.backend.confinement.service import Service
 
 
 def share_of(nodes: dict[str, str]) -> Share:
@@ -39,8 +41,11 @@ def prisoner(request: dict[str, Any], report: int) -> NoReturn:
     try:
         sandbox.enter()
         tree = open_tree(share, ())
+        service = Service(tree, request["known"]["trace"])
         answer["walls"] = sandbox.shut()
-        ground = Ground(tree, {"parent": os.getppid(), **request["known"]})
+        ground = Ground(
+            tree, service, {"parent": os.getppid(), "report": report, **request["known"]}
+        )
         answer["value"] = ATTACKS[request["attack"]](ground)
         answer["end"] = "done"
     except Refused as refused:
@@ -55,12 +60,19 @@ def prisoner(request: dict[str, Any], report: int) -> NoReturn:
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
+    mounted = request["known"]["below"] if request["attack"] == "follow_dom0" else None
+    if mounted:
+        libc.mount("none", mounted, "tmpfs", 0)
+        Path(mounted, "inside").touch()
     ours, theirs = os.pipe()
     child = os.fork()
     if not child:
         os.close(ours)
         prisoner(request, theirs)
     os.close(theirs)
+    if mounted:
+        os.read(ours, 1)
+        libc.unmount_lazily(mounted)
     # Until the end: a program that it has become says nothing, but exits well.
     told = b""
     while part := os.read(ours, 1 << 16):
@@ -76,11 +88,15 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if os.geteuid() == 0:
         # What an inmate mounts when there is no wall stays among inmates.
-        clone_newns, ms_rec, ms_private = 0x0002_0000, 0x4000, 1 << 18
+        clone_newns, ms_rec, ms_private, ms_shared = 0x0002_0000, 0x4000, 1 << 18, 1 << 20
         libc.unshare(clone_newns)
         libc.mount("none", "/", "", ms_rec | ms_private)
+        libc.mount("none", "/", "", ms_rec | ms_shared)
+    # What a fork server might have open, and must not reach an inmate.
+    os.open("/", os.O_PATH)
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line))), flush=True)
 

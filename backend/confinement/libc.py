@@ -21,6 +21,11 @@ AT_RECURSIVE: Final = 0x8000
 
 _OPEN_TREE_CLONE: Final = 1  # linux/mount.h
 _OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
+_PR_SET_SECCOMP: Final = 22  # linux/prctl.h
+_SECCOMP_MODE_FILTER: Final = 2  # linux/seccomp.h
+_INSTRUCTION: Final = 8
+"""Bytes of ``struct sock_filter`` (linux/filter.h)."""
+
 _CAPABILITY_VERSION_3: Final = 0x20080522  # linux/capability.h
 _LANDLOCK_CREATE_RULESET_VERSION: Final = 1  # linux/landlock.h
 _LANDLOCK_RULE_PATH_BENEATH: Final = 1
@@ -37,6 +42,7 @@ _ffi = FFI()
 _ffi.cdef(
     """
     struct mount_attr { uint64_t attr_set, attr_clr, propagation, userns_fd; };
+    struct sock_fprog { unsigned short length; void *filter; };
     struct cap_header { uint32_t version; int pid; };
     struct cap_data { uint32_t effective, permitted, inheritable; };
     struct landlock_ruleset_attr { uint64_t access_fs, access_net, scoped; };
@@ -59,6 +65,13 @@ _ffi.cdef(
 _libc: Any = _ffi.dlopen(None)
 
 
+def _ulong(number: int) -> Any:  # noqa: ANN401 -- a C number
+    return _ffi.cast("unsigned long", number)
+
+
+_ZERO: Final = _ulong(0)
+
+
 class CapabilitySets(NamedTuple):
     """A thread's sets, as bits by number (capabilities(7))."""
 
@@ -67,10 +80,16 @@ class CapabilitySets(NamedTuple):
     inheritable: int
 
 
-def prctl(option: int, *arguments: int) -> int:
+def prctl(option: int, first: int, second: int = 0) -> int:
     """Change a property of this process, by numbers of ``linux/prctl.h``; the call's result."""
-    padded = (*arguments, *(0,) * (4 - len(arguments)))
-    return _checked(_libc.prctl(option, *(_ffi.cast("unsigned long", number) for number in padded)))
+    return _checked(_libc.prctl(option, _ulong(first), _ulong(second), _ZERO, _ZERO))
+
+
+def load_filter(program: bytes) -> None:
+    """Filter this thread's system calls by a BPF program (seccomp(2), SECCOMP_MODE_FILTER)."""
+    instructions = _ffi.from_buffer(program)
+    filter_ = _ffi.new("struct sock_fprog *", [len(program) // _INSTRUCTION, instructions])
+    _checked(_libc.prctl(_PR_SET_SECCOMP, _ulong(_SECCOMP_MODE_FILTER), filter_))
 
 
 def unshare(flags: int) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from cffi import FFI
 
+from backend.confinement import libc
+
 LIST: Final = Path(__file__).with_name("system-calls.txt")
 
 _LIBRARY: Final = "libseccomp.so.2"
@@ -20,7 +22,6 @@ _KILL_PROCESS: Final = 0x8000_0000
 _ALLOW: Final = 0x7FFF_0000
 _ERRNO: Final = 0x0005_0000
 _ATTR_BAD_ARCHITECTURE: Final = 2
-_ATTR_ALL_THREADS: Final = 4
 _ATTR_OPTIMIZE: Final = 8
 _BINARY_TREE: Final = 2
 _MASKED_EQUAL: Final = 7
@@ -41,20 +42,9 @@ _ffi.cdef(
     int seccomp_syscall_resolve_name(const char *name);
     int seccomp_rule_add_array(void *ctx, uint32_t action, int syscall, unsigned int arg_cnt,
                                const struct scmp_arg_cmp *arg_array);
-    int seccomp_load(void *ctx);
+    int seccomp_export_bpf(void *ctx, int fd);
     """
 )
-
-
-def _opened() -> Any:  # noqa: ANN401 -- a C library
-    try:
-        return _ffi.dlopen(_LIBRARY)
-    except OSError:
-        return None
-
-
-# Opened with this module: inside the other walls there is no library to be found.
-_library: Final = _opened()
 
 
 class Unsupported(Exception):  # noqa: N818 -- a fact about the system, not an error
@@ -98,30 +88,26 @@ def _condition(match: re.Match[str] | None) -> Condition:
     return Condition(int(match[1]), mask, int(match[3], 0))
 
 
-RULES: Final = parse(LIST.read_text(encoding="ascii"))
-"""Read with this module, which the fork server imports once for all workers."""
-
-
-def load() -> None:
-    """Put the filter in force in all threads, for ever.  Wants no-new-privs.
-
-    Raises ``Unsupported``, ``OSError``.
-    """
-    library = _library
-    if library is None:
-        raise Unsupported(f"{_LIBRARY} is not installed (apt install libseccomp2)")
+def _compiled() -> bytes | None:
+    """The filter as the kernel takes it, or ``None`` where there is no libseccomp."""
+    try:
+        library: Any = _ffi.dlopen(_LIBRARY)
+    except OSError:
+        return None
     filter_ = library.seccomp_init(_ERRNO | errno.ENOSYS)
     try:
         # Calls by the number of another architecture (32-bit on x86-64) never come from us.
         _check(library.seccomp_attr_set(filter_, _ATTR_BAD_ARCHITECTURE, _KILL_PROCESS))
-        _check(library.seccomp_attr_set(filter_, _ATTR_ALL_THREADS, 1))
         # Faster to build and to run; what libseccomp 2.4 does not know changes nothing else.
         library.seccomp_attr_set(filter_, _ATTR_OPTIMIZE, _BINARY_TREE)
         for rule in RULES:
             number = library.seccomp_syscall_resolve_name(rule.name.encode())
             if number >= 0:  # else this architecture, or this libseccomp, has no such call
                 _add(library, filter_, rule, number)
-        _check(library.seccomp_load(filter_))
+        with os.fdopen(os.memfd_create("filter"), "rb") as file:
+            _check(library.seccomp_export_bpf(filter_, file.fileno()))
+            file.seek(0)
+            return file.read()
     finally:
         library.seccomp_release(filter_)
 
@@ -136,6 +122,22 @@ def _add(library: Any, filter_: Any, rule: Rule, number: int) -> None:  # noqa: 
 
 
 def _check(result: int) -> None:
-    """Libseccomp returns a negative errno."""
+    """Raise what libseccomp returns as a negative errno."""
     if result < 0:
         raise OSError(-result, os.strerror(-result))
+
+
+# Made with this module, which the fork server imports once for all workers; and inside the other
+# walls there would be neither list nor library.
+RULES: Final = parse(LIST.read_text(encoding="ascii"))
+PROGRAM: Final = _compiled()
+
+
+def load() -> None:
+    """Put the filter in force for this thread and those it will start, for ever.
+
+    Wants no-new-privs.  Raises ``Unsupported``, ``OSError``.
+    """
+    if PROGRAM is None:
+        raise Unsupported(f"{_LIBRARY} is not installed (apt install libseccomp2)")
+    libc.load_filter(PROGRAM)

@@ -28,6 +28,8 @@ def settings(platform: str) -> WorkerSettings:
         max_msize=4096,
         max_fids=16,
         max_open_files=16,
+        walls=(),
+        required_walls=(),
         log_level="error",
         trace=None,
     )

@@ -24,17 +24,15 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.fileserver import directories, io
-from backend.fileserver.deferred import run_now
-from backend.fileserver.flush import HeldFlushes
 from backend.fileserver.handlers import HANDLERS
-from backend.fileserver.offload import Offload
+from backend.fileserver.in_flight import InFlight
+from backend.fileserver.parked import Parked
 from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
 from protocol.ninep.errno_map import errno_of, error_reply
 from protocol.ninep.errors import ProtocolError
 from protocol.ninep.ids import Tag
 from protocol.ninep.messages import (
     TYPE_NUMBERS,
-    Rflush,
     Rread,
     Rreaddir,
     Rwrite,
@@ -47,9 +45,10 @@ from protocol.ninep.messages import (
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from backend.fileserver.counters import Counters
+    from backend.fileserver.in_flight import Finished
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
     from backend.trace import TraceWriter
@@ -87,29 +86,29 @@ class Connection:
         self.lanes = tuple(lanes)
         self.counters = counters
         self._trace = trace
-        self._flushes = HeldFlushes(self.lanes)
-        self._offload = Offload()
+        self._in_flight = InFlight(self.lanes)
         self._allowed: frozenset[type[Message]] = _BEFORE_VERSION
         # What the pump answers itself, because it alone has the lanes or knows what is in flight.
         self._pumped: dict[type[Message], Callable[[Lane, Any], bytes | None]] = {
             Tread: self._read,
             Twrite: self._write,
             Treaddir: self._readdir,
-            Tflush: self._flush,
+            Tflush: self._in_flight.flush,
             Tversion: self._version,
         }
 
     @property
     def completion_fd(self) -> int:
         """Polls readable when a deferred operation has ended: call ``complete``."""
-        return self._offload.fileno()
+        return self._in_flight.fileno()
 
     def held(self) -> bool:
-        """Whether a reply waits for a peer to read others: call ``service`` again before long.
+        """Whether something waits that may come without an event: call ``service`` before long.
 
-        Linux and Mini-OS notify after they have read, others may not.
+        For a peer to read replies (Linux and Mini-OS notify then, others may not), or for what a
+        request is parked for.
         """
-        return len(self._flushes) > 0 or any(lane.stalled or lane.waiting for lane in self.lanes)
+        return self._in_flight.waiting() or any(lane.stalled or lane.waiting for lane in self.lanes)
 
     def service(self, number: int) -> bool:
         """Serve a batch of lane ``number``'s requests; true when more lie ready.
@@ -119,31 +118,20 @@ class Connection:
         lane = self.lanes[number]
         try:
             more = self._serve(lane)
-            if len(self._flushes):
-                self._flushes.release()
+            if self._in_flight.waiting():
+                self._answer_late(self._in_flight.unparked())
+                self._in_flight.release_flushes()
         finally:
             lane.notify()
         return more
 
     def complete(self) -> None:
         """Answer the deferred operations that have ended.  Raises ``RingError``."""
-        for task, error in self._offload.finished():
-            try:
-                answer = self._offload.resume(task, error)
-            except Exception as failed:  # noqa: BLE001 -- a guest always gets an answer on its tag
-                reply = self._refusal(task.tag, failed)
-            else:
-                if answer is None:
-                    continue
-                reply = encode(answer)
-            if not task.forgotten:
-                self._send(task.lane, reply)
-                self._flushes.answered(task.tag)
-                task.lane.notify()
+        self._answer_late(self._in_flight.completed())
 
     def close(self) -> None:
         """Wait for deferred operations, then drop the session with all its descriptors."""
-        self._offload.close()
+        self._in_flight.close()
         self.session.close()
 
     def _serve(self, lane: Lane) -> bool:
@@ -218,14 +206,13 @@ class Connection:
 
     def _version(self, lane: Lane, request: Tversion) -> bytes:
         """A new session: what the old one left in flight is answered no more, version(5)."""
-        self._offload.forget()
-        self._flushes.clear()
+        self._in_flight.forget()
         self._allowed = _BEFORE_VERSION
         reply = self._call(lane, request)
         dialect = self.session.dialect
         if dialect is not None:
             self._allowed = dialect.requests
-        assert reply is not None  # noqa: S101 -- Tversion is never deferred
+        assert reply is not None  # noqa: S101 -- Tversion is answered at once
         return reply
 
     def _read(self, lane: Lane, request: Tread) -> None:
@@ -255,25 +242,24 @@ class Connection:
             raise _NoRoom
         return count
 
-    def _flush(self, lane: Lane, request: Tflush) -> None:
-        reply = encode(Rflush(request.tag))
-        if self._offload.unanswered(request.oldtag):
-            self._flushes.after_reply(request.oldtag, lane, reply)
-        else:
-            self._flushes.after_consumed(lane, reply)
-
     def _call(self, lane: Lane, request: Request) -> bytes | None:
-        """Any other request: its handler, at once or on another thread."""
-        handler = HANDLERS.get(type(request))
-        if handler is None:
-            raise OSError(errno.EOPNOTSUPP, f"{type(request).__name__} is not served")
-        answer = handler(self.session, request)
-        if not isinstance(answer, Generator):
+        """Any other request: its handler, whose answer may come later."""
+        answer = HANDLERS[type(request)](self.session, request)
+        if not isinstance(answer, (Generator, Parked)):
             return encode(answer)
-        if not self._offload.has_room():
-            return encode(run_now(answer))
-        reply = self._offload.start(lane, request.tag, answer)
+        reply = self._in_flight.accept(lane, request.tag, answer)
         return None if reply is None else encode(reply)
+
+    def _answer_late(self, ended: Iterable[Finished]) -> None:
+        for lane, tag, outcome, wanted in ended:
+            if isinstance(outcome, Exception):
+                reply = self._refusal(tag, outcome)
+            else:
+                reply = encode(outcome)
+            if wanted:
+                self._send(lane, reply)
+                self._in_flight.answered(tag)
+                lane.notify()
 
     def _refusal(self, tag: Tag, error: Exception) -> bytes:
         """The error reply for whatever a request raised, logged and counted as its kind asks."""

@@ -11,6 +11,7 @@ from protocol.ninep.ids import NOFID, Fid
 if TYPE_CHECKING:
     from backend.fileserver.files import File, Node
     from backend.fileserver.limits import Slots
+    from backend.fileserver.locked_files import LockedFile
     from backend.fileserver.places import Place
 
 
@@ -20,7 +21,7 @@ class FidState:
     ``place`` is ``None`` for the root of an attach, and for a directory that was reached by ``..``.
     """
 
-    __slots__ = ("_slots", "_taken", "file", "node", "place", "remove_on_close", "uid")
+    __slots__ = ("_slots", "_taken", "file", "locked", "node", "place", "remove_on_close", "uid")
 
     def __init__(self, node: Node, place: Place | None = None, uid: int = NO_CHANGE) -> None:
         """Take over the caller's hold on ``node`` and ``place``."""
@@ -31,6 +32,8 @@ class FidState:
         self.file: File = UNOPENED
         self.remove_on_close = False
         """Whether it was opened with ORCLOSE; whoever drops the fid removes the file's name."""
+        self.locked: LockedFile | None = None
+        """Where locks were asked for through this fid."""
         self._slots: Slots | None = None
         self._taken = 0
 
@@ -58,6 +61,9 @@ class FidState:
         if self._slots is not None:
             self._slots.give(self._taken)
             self._slots = None
+        if self.locked is not None:
+            self.locked.drop(self)
+            self.locked = None
         return file
 
     def _let_go(self) -> None:

@@ -1,8 +1,8 @@
 """From each request to its handler: the dense table that says what is served.
 
-A request that is not here is answered EOPNOTSUPP.  Tread, Twrite and Treaddir are not, because
-their data goes beside the message (``io``, ``directories``); Tflush is the pump's own.  Which
-dialect has which request is said elsewhere (``Dialect.requests``), and asked before.
+Tread, Twrite and Treaddir are not here, because their data goes beside the message (``io``,
+``directories``); Tflush is the pump's own.  Which dialect has which request is said elsewhere
+(``Dialect.requests``), and asked before.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from backend.fileserver import (
     changes,
     directories,
     linking,
+    locking,
     naming,
     opening,
     session,
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from backend.fileserver.deferred import Deferred
+    from backend.fileserver.parked import Parked
 
-    Handler = Callable[[session.Session, Any], m.Message | Deferred]
+    Handler = Callable[[session.Session, Any], m.Message | Deferred | Parked]
 
 HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
     {
@@ -57,6 +59,8 @@ HANDLERS: Final[Mapping[type[m.Message], Handler]] = MappingProxyType(
         m.Trename: changes.rename,
         m.Tunlinkat: changes.unlinkat,
         m.Trenameat: changes.renameat,
+        m.Tlock: locking.lock,
+        m.Tgetlock: locking.getlock,
         m.Topen: dotu_opening.open_,
         m.Tcreate: dotu_opening.create,
         m.Tstat: dotu_stats.stat_,

@@ -35,6 +35,11 @@ MAX_XATTR_BYTES: Final = 4 << 20
 """Values and lists of extended attributes that fids hold.  One has up to 64 KiB and lives from
 Txattrwalk or Txattrcreate to the clunk, and a kernel asks one by one: 64 of the largest at once."""
 
+MAX_LOCKS: Final = 4_096
+"""Byte ranges locked at once, over all files.  A database has some per connection; each costs some
+200 bytes, and each Tlock looks at all those of its file, which at this number takes half a
+millisecond.  ENOLCK, as fcntl(2) has it."""
+
 
 class Slots:
     """So many of one thing, and not one more.
@@ -42,11 +47,13 @@ class Slots:
     ``take`` and ``give`` are called by the one thread that serves the session or tree.
     """
 
-    __slots__ = ("capacity", "name", "used")
+    __slots__ = ("capacity", "code", "name", "used")
 
-    def __init__(self, name: str, capacity: int) -> None:
+    def __init__(self, name: str, capacity: int, code: int = errno.EMFILE) -> None:
+        """``code`` is the errno of having none left."""
         self.name: Final = name
         self.capacity: Final = capacity
+        self.code: Final = code
         self.used = 0
 
     def __repr__(self) -> str:
@@ -54,15 +61,15 @@ class Slots:
         return f"<{self.name} {self.used}/{self.capacity}>"
 
     def take(self, count: int = 1) -> None:
-        """Take ``count`` slots.  Raises ``OSError`` EMFILE when so many are not free."""
+        """Take ``count`` slots.  Raises ``OSError`` with ``code`` when so many are not free."""
         self.check(count)
         self.used += count
 
     def check(self, count: int) -> None:
-        """Raises ``OSError`` EMFILE unless ``count`` slots are free."""
+        """Raises ``OSError`` with ``code`` unless ``count`` slots are free."""
         if self.used + count > self.capacity:
             raise OSError(
-                errno.EMFILE, f"{count} more {self.name}: {self.used} of {self.capacity} are in use"
+                self.code, f"{count} more {self.name}: {self.used} of {self.capacity} are in use"
             )
 
     def give(self, count: int = 1) -> None:
@@ -82,6 +89,7 @@ class Limits:
     xattr_bytes: Slots = field(
         default_factory=lambda: Slots("bytes of extended attributes", MAX_XATTR_BYTES)
     )
+    locks: Slots = field(default_factory=lambda: Slots("locks", MAX_LOCKS, errno.ENOLCK))
 
 
 def descriptor_slots(reserved: int = RESERVED_DESCRIPTORS) -> Slots:

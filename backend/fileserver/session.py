@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState, FidTable
 from backend.fileserver.files import NO_CHANGE
+from backend.fileserver.locked_files import LockedFiles
 from backend.fileserver.names import check_name
 from backend.fileserver.places import PlaceTable
 from protocol.ninep.dialects import VERSION_UNKNOWN, Dialect
@@ -44,7 +45,7 @@ names nothing: QEMU and xen-9pfsd look at nobody's (``9pfront.c``)."""
 class Session:
     """State between messages.  Handlers get it as their first argument; one thread calls them."""
 
-    __slots__ = ("dialect", "fids", "limits", "max_msize", "msize", "places", "tree")
+    __slots__ = ("dialect", "fids", "limits", "locks", "max_msize", "msize", "places", "tree")
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Session:
         self.max_msize: Final = max_msize
         self.fids: Final = FidTable(limits.fids)
         self.places: Final = PlaceTable()
+        self.locks: Final = LockedFiles(limits.locks)
         self.dialect: Dialect | None = None
         """``None`` until a Tversion has been agreed to."""
         self.msize = max_msize

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import EventChannels
 
 HELD_POLL: Final = 0.02
-"""Seconds between looks at a frontend that must read before more can be sent, and may not tell."""
+"""Seconds between looks at what no event announces: a frontend that must read before more can be
+sent, and may not tell; whatever a request is parked for."""
 
 
 class ServiceLoop:

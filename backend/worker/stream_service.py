@@ -9,6 +9,7 @@ from backend.fileserver.connection import Connection
 from backend.fileserver.counters import Counters
 from backend.fileserver.lane import Lane
 from backend.fileserver.stream import StreamClosed, StreamSink, StreamSource
+from backend.worker.loop import HELD_POLL
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class StreamService:
                 wanted = select.POLLIN if self._source.has_room() else 0
                 wanted |= select.POLLOUT if self._sink.pending() else 0
                 poll.register(client_fd, wanted)
-                for fd, events in poll.poll(0 if again else None):
+                held = connection.held()
+                for fd, events in poll.poll(0 if again else HELD_POLL * 1000 if held else None):
                     if fd == life_fd:
                         return "the server stops"
                     if fd == connection.completion_fd:

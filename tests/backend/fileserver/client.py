@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import itertools
 import os
@@ -16,18 +17,33 @@ from backend.fileserver.deferred import run_now
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.limits import Limits
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.parked import Parked
 from backend.fileserver.session import Session
 from protocol.ninep.directory import decode_entries
-from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDONLY, DOTL_RDWR, SETATTR_SIZE, XATTR_REPLACE
+from protocol.ninep.flags import (
+    DOTL_DIRECTORY,
+    DOTL_RDONLY,
+    DOTL_RDWR,
+    LOCK_FLAGS_BLOCK,
+    LOCK_SUCCESS,
+    LOCK_TYPE_UNLCK,
+    LOCK_TYPE_WRLCK,
+    SETATTR_SIZE,
+    XATTR_REPLACE,
+)
 from protocol.ninep.ids import NOFID, NONUNAME, NOTAG, Fid, Tag
 from protocol.ninep.messages import (
     Rgetattr,
+    Rgetlock,
+    Rlock,
     Tattach,
     Tclunk,
     Tfsync,
     Tgetattr,
+    Tgetlock,
     Tlcreate,
     Tlink,
+    Tlock,
     Tlopen,
     Tmkdir,
     Tmknod,
@@ -117,17 +133,18 @@ class AnyClient:
         self.session.close()
         assert self.local._descriptors.used == 0
         assert len(self.session.places) == 0
-        assert [slots.used for slots in self.slots()] == [0, 0, 0, 0]
+        assert not any(slots.used for slots in self.slots())
+        assert len(self.session.locks) == 0
 
     def slots(self) -> list[Any]:
-        limits = self.limits
-        return [limits.fids, limits.open_files, limits.cursors, limits.xattr_bytes]
+        return [getattr(self.limits, field.name) for field in dataclasses.fields(self.limits)]
 
     def call(self, request: Any) -> Any:
         answer = HANDLERS[type(request)](self.session, request)
         if isinstance(answer, Generator):
             answer = run_now(answer)
-        assert answer.tag == request.tag
+        if not isinstance(answer, Parked):
+            assert answer.tag == request.tag
         return answer
 
     def fid(self) -> Fid:
@@ -300,6 +317,53 @@ class Client(AnyClient):
 
     def fsync(self, fid: Fid, datasync: int = 0) -> None:
         self.call(Tfsync(TAG, fid, datasync))
+
+    def lock(
+        self,
+        fid: Fid,
+        kind: int = LOCK_TYPE_WRLCK,
+        start: int = 0,
+        length: int = 0,
+        *,
+        pid: int = 1,
+        flags: int = 0,
+    ) -> int:
+        """The status."""
+        reply = self.call(Tlock(TAG, fid, kind, flags, start, length, pid, b"guest"))
+        assert isinstance(reply, Rlock)
+        return reply.status
+
+    def unlock(self, fid: Fid, start: int = 0, length: int = 0, *, pid: int = 1) -> None:
+        assert self.lock(fid, LOCK_TYPE_UNLCK, start, length, pid=pid) == LOCK_SUCCESS
+
+    def wait_for_lock(
+        self,
+        fid: Fid,
+        kind: int = LOCK_TYPE_WRLCK,
+        start: int = 0,
+        length: int = 0,
+        *,
+        pid: int = 1,
+    ) -> Parked:
+        """A lock that is not free yet."""
+        flags = LOCK_FLAGS_BLOCK
+        parked = self.call(Tlock(TAG, fid, kind, flags, start, length, pid, b"guest"))
+        assert isinstance(parked, Parked)
+        return parked
+
+    def getlock(
+        self,
+        fid: Fid,
+        kind: int = LOCK_TYPE_WRLCK,
+        start: int = 0,
+        length: int = 0,
+        *,
+        pid: int = 1,
+    ) -> tuple[int, int, int, int, bytes]:
+        """Type, start, length, proc_id, client_id of the lock in the way."""
+        reply = self.call(Tgetlock(TAG, fid, kind, start, length, pid, b"guest"))
+        assert isinstance(reply, Rgetlock)
+        return reply[1:]
 
     def statfs(self, fid: Fid = ROOT) -> Any:
         return self.call(Tstatfs(TAG, fid))

@@ -11,7 +11,9 @@ import pytest
 
 from backend.fileserver.connection import BATCH_REQUESTS
 from backend.fileserver.flush import MAX_HELD
+from backend.fileserver.handlers import HANDLERS
 from protocol.ninep.codec import encode
+from protocol.ninep.dialects import Dialect
 from protocol.ninep.ids import NOFID, NOTAG, Fid, Tag
 from protocol.ninep.messages import (
     TYPE_NUMBERS,
@@ -29,7 +31,6 @@ from protocol.ninep.messages import (
     Tflush,
     Tfsync,
     Tgetattr,
-    Tgetlock,
     Tread,
     Treaddir,
     Tversion,
@@ -144,9 +145,9 @@ def test_an_unknown_type_is_answered_on_its_tag(mounted: RingPeer) -> None:
     assert alive(mounted)
 
 
-def test_a_message_that_is_not_served_yet_says_so(mounted: RingPeer) -> None:
-    reply = mounted.call(Tgetlock(Tag(2), ROOT_FID, 0, 0, 0, 0, b""))
-    assert reply == Rlerror(Tag(2), errno.EOPNOTSUPP)
+@pytest.mark.parametrize("dialect", Dialect)
+def test_every_request_of_a_dialect_has_its_handler(dialect: Dialect) -> None:
+    assert dialect.requests - set(HANDLERS) <= {Tread, Twrite, Treaddir, Tflush}
 
 
 def test_nothing_but_tversion_comes_first(peer: RingPeer) -> None:

@@ -79,7 +79,7 @@ def test_a_second_version_forgets_all_fids_and_what_they_hold(client: Client) ->
     client.call(Txattrcreate(TAG, client.walk(), b"user.a", 9, 0))
     client.mount()
     assert client.in_use() == {ROOT}
-    assert [slots.used for slots in client.slots()] == [1, 0, 0, 0]
+    assert [slots.used for slots in client.slots()] == [1, 0, 0, 0, 0]
     assert client.local._descriptors.used == 1  # the root
     with refused(errno.EBADF):
         client.read(open_file, 1)

@@ -1,0 +1,111 @@
+"""The requests that have no reply yet: those that run on other threads, those that are parked, and
+the flushes that may not be answered yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from backend.fileserver.deferred import run_now
+from backend.fileserver.flush import HeldFlushes
+from backend.fileserver.offload import Offload
+from backend.fileserver.parked import Parked, ParkedRequests
+from protocol.ninep.codec import encode
+from protocol.ninep.messages import Rflush
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backend.fileserver.deferred import Deferred
+    from backend.fileserver.lane import Lane
+    from protocol.ninep.ids import Tag
+    from protocol.ninep.messages import Message, Tflush
+
+
+class Finished(NamedTuple):
+    """The end of a request whose answer came later: the reply, or what was raised."""
+
+    lane: Lane
+    tag: Tag
+    outcome: Message | Exception
+    wanted: bool = True
+    """False: a new session has begun since, and nobody waits for it."""
+
+
+class InFlight:
+    """What a connection owes its client."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._offload = Offload()
+        self._parked = ParkedRequests()
+        self._flushes = HeldFlushes(lanes)
+
+    def fileno(self) -> int:
+        """Polls readable when ``completed`` has something."""
+        return self._offload.fileno()
+
+    def waiting(self) -> bool:
+        """Whether something waits whose time no descriptor announces."""
+        return len(self._parked) > 0 or len(self._flushes) > 0
+
+    def accept(self, lane: Lane, tag: Tag, answer: Deferred | Parked) -> Message | None:
+        """Take over an answer that comes later; the reply, if it is there at once.
+
+        Raises what the operation raises.
+        """
+        if isinstance(answer, Parked):
+            return self._parked.park(lane, tag, answer)
+        if not self._offload.has_room():
+            return run_now(answer)
+        return self._offload.start(lane, tag, answer)
+
+    def flush(self, lane: Lane, request: Tflush) -> None:
+        """Send Rflush, now or when it may be sent; a parked request gets no other reply.
+
+        Raises ``OSError`` EAGAIN when too many flushes wait, ``RingError``.
+        """
+        reply = encode(Rflush(request.tag))
+        self._parked.cancel(request.oldtag)
+        if self._offload.unanswered(request.oldtag):
+            self._flushes.after_reply(request.oldtag, lane, reply)
+        else:
+            self._flushes.after_consumed(lane, reply)
+
+    def completed(self) -> list[Finished]:
+        """What has come to its end after other threads did their part."""
+        ended = []
+        for task, error in self._offload.finished():
+            outcome: Message | Exception | None
+            try:
+                outcome = self._offload.resume(task, error)
+            except Exception as raised:  # noqa: BLE001 -- the pump answers and logs it
+                outcome = raised
+            if outcome is not None:
+                ended.append(Finished(task.lane, task.tag, outcome, not task.forgotten))
+        return ended
+
+    def unparked(self) -> list[Finished]:
+        """What has been waited for long enough."""
+        return [
+            Finished(waiting.lane, waiting.tag, outcome)
+            for waiting, outcome in self._parked.finished()
+        ]
+
+    def answered(self, tag: Tag) -> None:
+        """The reply to what ``completed`` or ``unparked`` gave has been sent."""
+        self._flushes.answered(tag)
+
+    def release_flushes(self) -> None:
+        """Send the Rflush replies whose time has come.  Raises ``RingError``."""
+        self._flushes.release()
+
+    def forget(self) -> None:
+        """A new session has begun: nobody waits for what the old one asked."""
+        self._offload.forget()
+        self._parked.clear()
+        self._flushes.clear()
+
+    def close(self) -> None:
+        """Carry what runs to its end, drop what waits, and give everything back."""
+        self._parked.clear()
+        self._offload.close()

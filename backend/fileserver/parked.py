@@ -1,0 +1,107 @@
+"""Requests that wait for something to happen, while all others go on: for a lock, say.
+
+Nothing announces most of what they wait for (another process's unlock), so they are asked again
+after each batch of requests, and every ``HELD_POLL`` of the loops when there is none.  In order of
+arrival: whoever came first gets first what several wait for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backend.fileserver.lane import Lane
+    from protocol.ninep.ids import Tag
+    from protocol.ninep.messages import Message
+
+MAX_PARKED: Final = 64
+"""Requests that wait at once.  Each costs a system call per look, so this many take about a
+hundredth of a CPU; whoever comes then is answered as if its time were over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What a handler returns in place of a reply that has to wait.
+
+    ``attempt`` gives the reply, ``None`` while there is none yet, or raises ``OSError``; it never
+    waits itself.  ``release`` must be called exactly once: after the attempt that gave or raised,
+    or when no reply is wanted any more.  The session's thread calls both.
+    """
+
+    attempt: Callable[[], Message | None]
+    release: Callable[[], None]
+    otherwise: Message
+    """The reply when the time is over, or when too many wait already."""
+    seconds: float
+
+
+class Waiting(NamedTuple):
+    """A parked request, and who is to hear of its end."""
+
+    lane: Lane
+    tag: Tag
+    parked: Parked
+    deadline: float
+
+
+class ParkedRequests:
+    """The parked requests of one connection."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """``clock`` gives seconds, and never goes back."""
+        self._clock = clock
+        self._entries: list[Waiting] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def park(self, lane: Lane, tag: Tag, parked: Parked) -> Message | None:
+        """Keep a request; the reply to give at once where too many wait."""
+        if len(self._entries) >= MAX_PARKED:
+            parked.release()
+            return parked.otherwise
+        self._entries.append(Waiting(lane, tag, parked, self._clock() + parked.seconds))
+        return None
+
+    def finished(self) -> list[tuple[Waiting, Message | Exception]]:
+        """Those that need wait no longer, in order of arrival: the reply, or what was raised."""
+        now = self._clock()
+        waiting, ended = [], []
+        for entry in self._entries:
+            outcome = _outcome(entry.parked, overdue=now >= entry.deadline)
+            if outcome is None:
+                waiting.append(entry)
+            else:
+                ended.append((entry, outcome))
+        self._entries = waiting
+        return ended
+
+    def cancel(self, tag: Tag) -> None:
+        """The client wants no reply on this tag, and gets none."""
+        for entry in self._entries:
+            if entry.tag == tag:
+                entry.parked.release()
+        self._entries = [entry for entry in self._entries if entry.tag != tag]
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        for entry in self._entries:
+            entry.parked.release()
+        self._entries.clear()
+
+
+def _outcome(parked: Parked, *, overdue: bool) -> Message | Exception | None:
+    outcome: Message | Exception | None
+    try:
+        outcome = parked.attempt()
+    except Exception as error:  # noqa: BLE001 -- the pump answers and logs it, whatever it is
+        outcome = error
+    if outcome is None and overdue:
+        outcome = parked.otherwise
+    if outcome is not None:
+        parked.release()
+    return outcome

@@ -21,12 +21,12 @@ NO_CHANGE: Final = -1
 
 class Node:
     """One file of the tree, pinned by an ``O_PATH`` descriptor: whatever happens to its names, and
-    to the directories above it, it stays the same file.
+    to the directories above it, it stays the same file, unless a policy replaces it (``exchange``).
 
     Shared by the fids that were cloned from one another; the last holder's ``release`` closes it.
     """
 
-    __slots__ = ("_holders", "descriptors", "fd", "kind", "qid")
+    __slots__ = ("__weakref__", "_entry", "_holders", "descriptors", "fd", "kind", "qid")
 
     def __init__(self, fd: int, kind: int, qid: Qid, descriptors: Slots) -> None:
         """Take over ``fd`` and the slot that was taken for it.
@@ -34,11 +34,35 @@ class Node:
         ``kind`` is ``S_IFMT`` of the mode: it never changes while the inode is pinned, so it is
         what decides whether the node may be opened.  ``qid.version`` is that of the moment.
         """
-        self.fd: Final = fd
+        self.fd = fd
         self.kind: Final = kind
-        self.qid: Final = qid
+        self.qid = qid
         self.descriptors: Final = descriptors
         self._holders = 1
+        self._entry: tuple[Node, bytes] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether anybody holds it still."""
+        return self._holders > 0
+
+    @property
+    def entry(self) -> tuple[Node, bytes] | None:
+        """The directory and the name that a policy said it stands at."""
+        return self._entry
+
+    def stand_at(self, entry: tuple[Node, bytes] | None) -> None:
+        """Remember where it stands, and hold the directory as long."""
+        if entry is not None:
+            entry[0].hold()
+        if self._entry is not None:
+            self._entry[0].release()
+        self._entry = entry
+
+    def exchange(self, other: Node) -> None:
+        """Become the file that ``other`` is, and the other way round, for all who hold them."""
+        self.fd, other.fd = other.fd, self.fd
+        self.qid, other.qid = other.qid, self.qid
 
     def hold(self) -> Node:
         """One holder more."""
@@ -51,6 +75,7 @@ class Node:
         if not self._holders:
             os.close(self.fd)
             self.descriptors.give()
+            self.stand_at(None)
 
 
 class Owner(NamedTuple):

@@ -60,12 +60,12 @@ class LocalPin:
 class _Opened:
     """What open files and open directories have in common."""
 
-    __slots__ = ("_descriptors", "_fd", "writable")
+    __slots__ = ("_fd", "descriptors", "writable")
 
     def __init__(self, fd: int, descriptors: Slots, *, writable: bool) -> None:
         """Take over ``fd`` and the slot that was taken for it."""
         self._fd: Final = fd
-        self._descriptors = descriptors
+        self.descriptors: Final = descriptors
         self.writable: Final = writable
 
     def fileno(self) -> int:
@@ -75,7 +75,7 @@ class _Opened:
         return LocalPin(self._fd)
 
     def close(self) -> None:
-        self._descriptors.give()
+        self.descriptors.give()
         os.close(self._fd)
 
     def closing(self) -> None:

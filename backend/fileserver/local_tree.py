@@ -17,6 +17,7 @@ from backend.fileserver.names import DOT_DOT
 from backend.fileserver.qids import QidSpace
 from backend.fileserver.root import PIN, PIN_DIRECTORY, check_beneath, open_root
 from backend.fileserver.syscalls import OMIT, utimensat
+from backend.fileserver.unnamed import NO_TMPFILE, UnnamedFiles, hidden_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +71,7 @@ class LocalTree:
             raise
         self._key = (status.st_dev, status.st_ino)
         self._qids = QidSpace(status.st_dev)
+        self._unnamed = UnnamedFiles(self)
         self.root: Final = self.adopt(root_fd)
 
     def adopt(self, fd: int) -> Node:
@@ -123,9 +125,6 @@ class LocalTree:
         # ENXIO is what Linux says of a socket, and QEMU of all of these (CVE-2023-2861).
         raise OSError(errno.ENXIO, "neither a regular file nor a directory")
 
-    def open_for_locks(self, node: Node, flags: int) -> File:
-        return self.open(node, flags)
-
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
@@ -136,6 +135,26 @@ class LocalTree:
             return self._created(self._open(name, new, parent.fd, mode), flags, mode, owner)
 
         return create_or_open(self, create, parent, name, flags)
+
+    def create_unnamed(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        del name  # every name of a directory is on the directory's file system
+        self._descriptors.check(2)
+        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = self._open(b".", flags | os.O_TMPFILE, parent.fd, mode)
+        except OSError as error:
+            if error.errno not in NO_TMPFILE:
+                raise
+        else:
+            return self._created(fd, flags, mode, owner)
+        hidden = hidden_name()
+        fd = self._open(hidden, flags | os.O_CREAT | os.O_EXCL, parent.fd, mode)
+        return self._unnamed.keep(*self._created(fd, flags, mode, owner), parent, hidden)
+
+    def publish(self, node: Node, parent: Node, name: bytes) -> None:
+        self._unnamed.publish(node, parent, name)
 
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         os.mkdir(name, mode, dir_fd=parent.fd)
@@ -250,7 +269,7 @@ class LocalTree:
             found.f_namemax,
         )
 
-    def _created(self, fd: int, flags: int, mode: int, owner: Owner) -> tuple[Node, File]:
+    def _created(self, fd: int, flags: int, mode: int, owner: Owner) -> tuple[Node, LocalFile]:
         file = LocalFile(fd, self._descriptors, writable=_writable(flags))
         try:
             self._settle(fd, mode, owner)

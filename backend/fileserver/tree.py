@@ -37,15 +37,21 @@ class Tree(Protocol):
     def open(self, node: Node, flags: int) -> File:
         """Open a regular file or directory; ``flags`` are ``os.O_*`` of this host."""
 
-    def open_for_locks(self, node: Node, flags: int) -> File:
-        """Open a regular file for its record locks alone: nothing is read or written through it, so
-        it is not one of the writers of which a policy keeps account.
-        """
-
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
         """Create a regular file and open it; without ``O_EXCL`` an existing one is opened."""
+
+    def create_unnamed(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        """Create and open a regular file that nobody sees, to be ``publish``ed at ``name`` perhaps.
+
+        It is gone when it is closed unpublished; what is at ``name`` now does not matter.
+        """
+
+    def publish(self, node: Node, parent: Node, name: bytes) -> None:
+        """Give a file of ``create_unnamed``, still open, a name, in one step over what has it."""
 
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         """Create a directory."""

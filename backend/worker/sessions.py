@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from backend.exports import open_export
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.atomic_commit import AtomicCommitTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.policies.named_files import NamedFilesTree
 from backend.fileserver.policies.read_only import ReadOnlyTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.session import Session
-from backend.share import SecurityModel
+from backend.share import Commit, SecurityModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
         tree = LocalTree(open_export(share.path, allowed, share.security_model))
     if share.security_model is SecurityModel.MAPPED_XATTR:
         tree = MappedXattrTree(tree)
+    if share.commit is Commit.ATOMIC:
+        tree = AtomicCommitTree(tree)
     if share.fsync_on_close:
         tree = SyncOnCloseTree(tree)
     if share.read_only:

@@ -102,14 +102,20 @@ class ForwardingTree:
     def open(self, node: Node, flags: int) -> File:
         return self.wrap(self.inner.open(node, flags))
 
-    def open_for_locks(self, node: Node, flags: int) -> File:
-        return self.inner.open_for_locks(node, flags)
-
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
         node, file = self.inner.create(parent, name, flags, mode, owner)
         return node, self.wrap(file)
+
+    def create_unnamed(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        node, file = self.inner.create_unnamed(parent, name, flags, mode, owner)
+        return node, self.wrap(file)
+
+    def publish(self, node: Node, parent: Node, name: bytes) -> None:
+        self.inner.publish(node, parent, name)
 
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         return self.inner.mkdir(parent, name, mode, owner)

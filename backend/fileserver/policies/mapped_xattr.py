@@ -83,6 +83,18 @@ class MappedXattrTree(ForwardingTree):
             self, lambda: self._create(parent, name, flags, new), parent, name, flags
         )
 
+    def create_unnamed(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        node, file = self.inner.create_unnamed(parent, name, flags, virtfs.FILE_MODE, NOBODY)
+        try:
+            self._describe(node, _New(stat.S_IFREG | mode, owner))
+        except OSError:
+            node.release()
+            file.discard()
+            raise
+        return node, file
+
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         qid = self.inner.mkdir(parent, name, virtfs.DIRECTORY_MODE, NOBODY)
         try:

@@ -120,17 +120,25 @@ class NamedFilesTree(ForwardingTree):
             _check_writable(node)
         return self.inner.open(node, flags)
 
-    def open_for_locks(self, node: Node, flags: int) -> File:
-        if flags & _WRITES:
-            _check_writable(node)
-        return self.inner.open_for_locks(node, flags)
-
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
         return create_or_open(
             self, lambda: self._create(parent, name, flags, mode), parent, name, flags
         )
+
+    def create_unnamed(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        entry = self._entry_to_write(parent, name)
+        node, file = self.inner.create_unnamed(
+            entry.directory, entry.base, flags, mode & ~_SET_ID, NOBODY
+        )
+        return _NamedNode(node, writable=True), file
+
+    def publish(self, node: Node, parent: Node, name: bytes) -> None:
+        entry = self._entry_to_write(parent, name)
+        self.inner.publish(node, entry.directory, entry.base)
 
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         self._refuse_new(parent, name)
@@ -218,13 +226,17 @@ class NamedFilesTree(ForwardingTree):
 
     def _create(self, parent: Node, name: bytes, flags: int, mode: int) -> tuple[Node, File]:
         """Make what was not there."""
-        entry = self._entries.get(name) if parent is self._root else None
-        if entry is None or not entry.writable:
-            self._refuse_new(parent, name)
+        entry = self._entry_to_write(parent, name)
         node, file = self.inner.create(
             entry.directory, entry.base, flags | os.O_EXCL, mode & ~_SET_ID, NOBODY
         )
         return _NamedNode(node, writable=True), file
+
+    def _entry_to_write(self, parent: Node, name: bytes) -> _Entry:
+        entry = self._entries.get(name) if parent is self._root else None
+        if entry is None or not entry.writable:
+            self._refuse_new(parent, name)
+        return entry
 
     def _refuse_new(self, parent: Node, name: bytes) -> NoReturn:
         refuse_creation(self, parent, name, errno.EACCES, "the share has the names it has")

@@ -1,4 +1,8 @@
-"""A tree whose disk tells what was synced, and can be told to fail."""
+"""A tree whose disk tells what was synced, and can be told to fail.
+
+What can fail: the syncs of a ``file`` and a ``directory``, the ``close`` of a file, to ``list`` and
+to ``set`` attributes.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from typing import TYPE_CHECKING
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import File, Pin
+    from backend.fileserver.files import File, Node, Pin
     from backend.fileserver.tree import Tree
 
 
 class WatchedDisk:
-    """What reached the disk, in order; ``failure`` is raised by the syncs named in ``failing``."""
+    """What reached the disk, in order; ``failure`` is raised by what is named in ``failing``."""
 
     def __init__(self) -> None:
         self.synced: list[str] = []
@@ -25,6 +29,10 @@ class WatchedDisk:
         """From now on, or (with nothing named) no more."""
         self.failure = OSError(code, os.strerror(code))
         self.failing = set(what)
+
+    def check(self, what: str) -> None:
+        if what in self.failing:
+            raise self.failure
 
     def wrap(self, tree: Tree) -> Tree:
         return _Tree(tree, self)
@@ -38,6 +46,14 @@ class _Tree(ForwardingTree):
     def wrap(self, file: File) -> File:
         return _File(file, self._disk)
 
+    def xattr_list(self, node: Node) -> list[bytes]:
+        self._disk.check("list")
+        return super().xattr_list(node)
+
+    def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        self._disk.check("set")
+        super().xattr_set(node, name, value, flags)
+
 
 class _File(ForwardingFile):
     def __init__(self, inner: File, disk: WatchedDisk) -> None:
@@ -46,6 +62,10 @@ class _File(ForwardingFile):
 
     def pin(self) -> Pin:
         return _Pin(self.inner, self._disk)
+
+    def close(self) -> None:
+        super().close()
+        self._disk.check("close")
 
 
 class _Pin:
@@ -56,8 +76,7 @@ class _Pin:
         self._what = "directory" if stat.S_ISDIR(kind) else "file"
 
     def sync(self, *, data_only: bool) -> None:
-        if self._what in self._disk.failing:
-            raise self._disk.failure
+        self._disk.check(self._what)
         self._pin.sync(data_only=data_only)
         self._disk.synced.append(self._what)
 

@@ -43,6 +43,16 @@ class Holder:
         node, file = self.tree.create(self.tree.root, name, flags, mode, owner)
         return self.node(node), self.file(file)
 
+    def close(self, file: File) -> None:
+        self._files.remove(file)
+        file.close()
+
+    def make(self, name: bytes, mode: int = 0o644) -> Node:
+        """A file that is closed: what is in Dom0 before that is up to the policy."""
+        node, file = self.create(name, mode=mode)
+        self.close(file)
+        return node
+
     def release(self) -> None:
         for file in self._files:
             file.close()

@@ -14,6 +14,7 @@ from backend.fileserver.files import NOBODY, Changes, Device, Owner
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_files import READ_AHEAD
 from backend.fileserver.local_tree import LocalTree
+from backend.fileserver.policies.atomic_commit import AtomicCommitTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.syscalls import NOW, Timespec
@@ -36,6 +37,10 @@ TREES: dict[str, Callable[[LocalTree], Tree]] = {
     "wrapped": WrappedTree,
     "wrapped twice": lambda local: WrappedTree(WrappedTree(local)),
     "sync on close": SyncOnCloseTree,
+    "atomic commit": AtomicCommitTree,
+    "mapped, atomic, synced": lambda local: SyncOnCloseTree(
+        AtomicCommitTree(MappedXattrTree(local))
+    ),
     "mapped ownership": MappedXattrTree,
     "mapped ownership, wrapped": lambda local: WrappedTree(MappedXattrTree(WrappedTree(local))),
 }
@@ -120,6 +125,7 @@ def test_open_reads_and_writes_as_asked(held: Holder, export: Path) -> None:
     assert (file.writable, write(file, b"abc", 1)) == (True, 3)
     with refused(errno.EBADF):
         read(file, 1)
+    held.close(file)
     assert (export / "file").read_bytes() == b"\0abc"
     with refused(errno.ENOTDIR):
         held.open(b"file").entries(0)
@@ -142,6 +148,9 @@ def test_create_gives_the_file_and_its_node(held: Holder, export: Path) -> None:
     qid, status = held.tree.getattr(node)
     assert qid.path == held.lookup(b"new").qid.path
     assert (status.st_size, stat.S_IMODE(status.st_mode)) == (4, 0o640)
+    with refused(errno.EEXIST):
+        held.create(b"new", os.O_RDWR | os.O_EXCL)
+    held.close(file)
     assert (export / "new").read_bytes() == b"data"
     with refused(errno.EEXIST):
         held.create(b"new", os.O_RDWR | os.O_EXCL)
@@ -185,7 +194,7 @@ def test_a_symbolic_link_is_a_file_of_its_own(held: Holder) -> None:
 
 
 def test_setattr_of_a_link_never_reaches_its_target(held: Holder, export: Path) -> None:
-    held.create(b"file", mode=0o640)
+    held.make(b"file", mode=0o640)
     held.tree.symlink(held.tree.root, b"link", b"file", NOBODY)
     before = (export / "file").stat()
     node = held.lookup(b"link")
@@ -222,7 +231,7 @@ def test_link_gives_the_very_file_one_more_name(held: Holder, export: Path) -> N
     tree, root = held.tree, held.tree.root
     tree.mkdir(root, b"dir", 0o755, NOBODY)
     tree.symlink(root, b"symlink", b"dir", NOBODY)
-    file, link = held.create(b"file")[0], held.lookup(b"symlink")
+    file, link = held.make(b"file"), held.lookup(b"symlink")
     tree.rename(root, b"file", root, b"moved")
     for node in (file, link):
         tree.link(node, held.lookup(b"dir"), b"twin")

@@ -1,0 +1,177 @@
+"""Files that a guest is writing under ``commit=atomic``: there for the guest, not yet for Dom0.
+
+| what happens | Dom0 sees under the name | the guest sees |
+|---|---|---|
+| created | nothing | the new file |
+| an old file is truncated to be written anew | the old file | the new file |
+| the last fid that writes is clunked | the new file, whole and on disk | the same |
+| that fails (no space, a broken disk) | what it saw before | the same as Dom0, and the error |
+| the session ends before | what it saw before | - |
+| removed, or another file renamed over it | nothing, or the other file | the same |
+| renamed | what it saw before, an old file renamed as well | the new file under the new name |
+
+Nothing here needs a lock: only ``synced`` runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver.syncing import synced
+
+if TYPE_CHECKING:
+    from backend.fileserver.deferred import Steps
+    from backend.fileserver.files import File, Node
+    from backend.fileserver.tree import Tree
+
+Key = tuple[int, bytes]
+"""A directory's qid path and a name in it."""
+
+
+class PendingTable:
+    """The pending files of one tree: not more than there are open files."""
+
+    def __init__(self, tree: Tree) -> None:
+        """``tree`` is where they get their names."""
+        self.tree: Final = tree
+        self.by_entry: Final[dict[Key, Pending]] = {}
+        self.by_file: Final[dict[int, Pending]] = {}
+        """By the qid path of the file that is written."""
+        self.last_serial = 0
+
+    def at(self, parent: Node, name: bytes) -> Pending | None:
+        """The one that is to appear as ``name``."""
+        return self.by_entry.get((parent.qid.path, name))
+
+    def within(self, directory: int) -> list[Pending]:
+        """Those that are to appear in the directory with this qid path, oldest first."""
+        found = [pending for (path, _), pending in self.by_entry.items() if path == directory]
+        return sorted(found, key=lambda pending: pending.serial)
+
+
+class Pending:
+    """One such file, as long as a fid has it open for writing."""
+
+    def __init__(
+        self,
+        table: PendingTable,
+        node: Node,
+        file: File,
+        entry: tuple[Node, bytes],
+        old: Node | None = None,
+    ) -> None:
+        """``node`` and ``file`` are the unnamed file, which is to appear at ``entry``.
+
+        Takes over ``file``, and ``old``: the file that is to be replaced, which changed places with
+        ``node``, so that all who held it see the new one.
+        """
+        self._table = table
+        self._parent: Node | None = entry[0].hold()
+        self._old = old
+        self._writers = 0
+        self._discarded = False
+        self._closer: object = None
+        self.name = entry[1]
+        self.node: Final = node.hold()
+        self.file: Final = file
+        table.last_serial += 1
+        self.serial: Final = table.last_serial
+        table.by_entry[entry[0].qid.path, self.name] = self
+        table.by_file[node.qid.path] = self
+
+    @property
+    def replaces(self) -> bool:
+        """Whether there was a file under the name that is to be replaced."""
+        return self._old is not None
+
+    def join(self) -> None:
+        """A fid opens it for writing."""
+        self._writers += 1
+        self._closer = None
+
+    def leave(self) -> Steps:
+        """A fid that had it open for writing was clunked; the last one publishes.
+
+        Raises ``OSError``: what kept it from the disk or from its name.
+        """
+        self._writers -= 1
+        if self._writers:
+            return
+        closer = self._closer = object()
+        try:
+            if self._parent is not None and not self._discarded:
+                yield from synced(self.file)
+        except BaseException:
+            if self._closer is closer:
+                self._abandon()
+            raise
+        # Opened again while the disk was waited for: who closes it then publishes.
+        if self._closer is closer:
+            yield from self._finish()
+
+    def discard(self) -> None:
+        """A fid that had it open for writing is gone, and nobody said that it is complete."""
+        self._discarded = True
+        self._writers -= 1
+        if not self._writers:
+            self._abandon()
+
+    def drop(self) -> None:
+        """Its name was removed, or given to another file: it is not to appear any more."""
+        self._forget()
+        if self._old is not None:
+            self._old.release()
+            self._old = None
+
+    def move(self, parent: Node, name: bytes) -> None:
+        """It is to appear under another name."""
+        parent.hold()
+        self._leave_entry()
+        self._parent, self.name = parent, name
+        self._table.by_entry[parent.qid.path, name] = self
+
+    def _finish(self) -> Steps:
+        parent = self._parent
+        if parent is None or self._discarded:
+            self._abandon()
+            return
+        try:
+            self._table.tree.publish(self.node, parent, self.name)
+        except OSError:
+            self._abandon()
+            raise
+        parent.hold()
+        try:
+            self.drop()
+            self.node.release()
+            self.file.close()
+            yield from self._entry_synced(parent)
+        finally:
+            parent.release()
+
+    def _entry_synced(self, parent: Node) -> Steps:
+        directory = self._table.tree.open(parent, os.O_RDONLY)
+        try:
+            yield from synced(directory)
+        finally:
+            directory.close()
+
+    def _abandon(self) -> None:
+        """Nobody writes it any more, and it does not appear: what it was to replace is back."""
+        if self._old is not None:
+            self._forget()
+            self.node.exchange(self._old)
+        self.drop()
+        self.node.release()
+        self.file.discard()
+
+    def _forget(self) -> None:
+        self._table.by_file.pop(self.node.qid.path, None)
+        self._leave_entry()
+
+    def _leave_entry(self) -> None:
+        if self._parent is not None:
+            del self._table.by_entry[self._parent.qid.path, self.name]
+            self._parent.release()
+            self._parent = None

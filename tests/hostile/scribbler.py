@@ -72,33 +72,52 @@ def everything(guest: RawFrontend, dice: random.Random) -> None:
     dice.choice((indices, plausible_indices, headers, bodies, interface))(guest, dice)
 
 
-class Scribbler:
+class Elsewhere:
+    """Runs ``work``, which does not return, in another process until the context ends."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._pid = 0
+
+    def __enter__(self) -> Self:
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.closerange(3, 1 << 16)
+                self._work()
+            finally:
+                os._exit(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert os.waitpid(self._pid, os.WNOHANG)[0] == 0, "it ended by itself"
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+class Scribbler(Elsewhere):
     """Scribbles from another process, as fast as it can, until the context ends."""
 
     def __init__(self, guest: RawFrontend, scribble: Scribble, seed: int = 7) -> None:
+        super().__init__(self._scribble_on)
         self._guest = guest
         self._scribble = scribble
         self._seed = seed
-        self._pid = 0
 
     def __enter__(self) -> Self:
         # The platform keeps a guest's memory from its children; here the child is the guest, too.
         self._inherit(mmap.MADV_DOFORK)
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.closerange(3, 1 << 16)
-            dice = random.Random(self._seed)
-            while True:
-                self._scribble(self._guest, dice)
+        super().__enter__()
         self._inherit(mmap.MADV_DONTFORK)
         return self
+
+    def _scribble_on(self) -> None:
+        dice = random.Random(self._seed)
+        while True:
+            self._scribble(self._guest, dice)
 
     def _inherit(self, advice: int) -> None:
         for words, ring in zip(self._guest.words, self._guest.rings, strict=True):
             for memory in (words, ring.requests._data, ring.replies._data):
                 address = _ffi.cast("uintptr_t", _ffi.from_buffer(memory))
                 assert _libc.madvise(_ffi.cast("void *", address), memory.nbytes, advice) == 0
-
-    def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)

@@ -13,7 +13,6 @@ CAP_CHOWN: Final = 0
 CAP_DAC_OVERRIDE: Final = 1
 CAP_FOWNER: Final = 3
 CAP_FSETID: Final = 4
-CAP_LEASE: Final = 28
 _CAP_SETPCAP: Final = 8
 
 # linux/prctl.h

@@ -10,7 +10,6 @@ Capabilities of a worker that runs as root, by what the share needs:
 | | CAP_FSETID | set-id bits that the guest sets stay through chmod and chown |
 | directory, mapped-xattr | none | it becomes the export's owner, and all files are his |
 | named files | CAP_DAC_OVERRIDE, CAP_FOWNER | files of any owner; they change none |
-| with `auto-delete` | CAP_LEASE besides | asks whether a file of any owner is open |
 
 Model none cannot leave uid 0: nobody else may give files away, and a file that the guest's root
 makes is root's.  Such a process is root by number only: SECBIT_NOROOT makes uid 0 an ordinary user.
@@ -22,13 +21,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from backend.confinement.capabilities import (
-    CAP_CHOWN,
-    CAP_DAC_OVERRIDE,
-    CAP_FOWNER,
-    CAP_FSETID,
-    CAP_LEASE,
-)
+from backend.confinement.capabilities import CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID
 from backend.confinement.walls import WALLS
 from backend.share import SecurityModel
 
@@ -68,7 +61,5 @@ def _user_for(share: Share) -> tuple[int, int] | None:
 
 def _capabilities_for(share: Share) -> frozenset[int]:
     if share.files:
-        kept = _OTHERS_FILES
-    else:
-        kept = _ALL_OWNERS if share.security_model is SecurityModel.NONE else frozenset()
-    return kept | {CAP_LEASE} if share.auto_delete else kept
+        return _OTHERS_FILES
+    return _ALL_OWNERS if share.security_model is SecurityModel.NONE else frozenset()

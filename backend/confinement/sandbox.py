@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from typing import TYPE_CHECKING
 
 from backend.confinement import capabilities, landlock, namespaces, rlimits, seccomp
@@ -55,8 +56,11 @@ class Sandbox:
 
     def shut(self) -> dict[str, str]:
         """Put up all walls: the state of each.  One that the kernel does not let us have is left
-        out; the caller says so.  Raises ``Refused`` where it was required.
+        out; the caller says so.  Raises ``Refused`` where it was required, ``RuntimeError`` where
+        there are threads, as most walls are a thread's.
         """
+        if self._plan.walls and threading.active_count() > 1:
+            raise RuntimeError("a thread that runs already would be outside the walls")
         for wall in self._plan.walls:
             if self.state.get(wall, HOLDS) == HOLDS:
                 self._note(wall, self._put_up[wall])

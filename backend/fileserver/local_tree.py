@@ -125,6 +125,9 @@ class LocalTree:
         # ENXIO is what Linux says of a socket, and QEMU of all of these (CVE-2023-2861).
         raise OSError(errno.ENXIO, "neither a regular file nor a directory")
 
+    def open_for_locks(self, node: Node, flags: int) -> File:
+        return self.open(node, flags)
+
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:

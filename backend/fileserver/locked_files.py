@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from backend.fileserver.fids import FidState
-    from backend.fileserver.files import File, Node
+    from backend.fileserver.files import File
     from backend.fileserver.limits import Slots
     from backend.fileserver.locks import Range, Span
     from backend.fileserver.tree import Tree
@@ -75,10 +75,12 @@ class LockedFile:
 
     def unlock(self, owner: LockOwner, start: int, end: int) -> None:
         """Give bytes back, whichever fid they were locked through.  Raises ``OSError`` ENOLCK."""
+        given = self._table.ranges(owner, start, end)
+        if not given:
+            return
         spans = self._table.without(owner, start, end)
         before = self._table.spans(owner)
         self._slots.check(len(spans) - len(before))
-        given = self._table.ranges(owner, start, end)
         self._put(owner, spans)
         try:
             self._unlock(given)
@@ -195,9 +197,9 @@ class LockedFiles:
     def __len__(self) -> int:
         return len(self._files)
 
-    def find(self, node: Node) -> LockedFile | None:
-        """The file, if anything is locked there."""
-        return self._files.get(node.qid.path)
+    def find(self, state: FidState) -> LockedFile | None:
+        """The file of a fid, if anything is locked there."""
+        return self._files.get(state.node.qid.path, state.locked)
 
     def open(self, tree: Tree, state: FidState) -> LockedFile:
         """The file of an open fid; the caller ends with ``settle``, in case nothing was locked.
@@ -210,7 +212,11 @@ class LockedFiles:
             file = _open(tree, state)
             locked = LockedFile(file, self._slots, lambda: self._forget(path))
             self._files[path] = locked
-        state.locked = locked
+        if state.locked is not locked:
+            if state.locked is not None:
+                # That has ended, or another file was here before (``commit=atomic``).
+                state.locked.drop(state)
+            state.locked = locked
         return locked
 
     def _forget(self, path: int) -> None:
@@ -233,8 +239,9 @@ def _open(tree: Tree, state: FidState) -> File:
     may come through a fid with more than this one has.  Otherwise with the fid's own access.
     """
     try:
-        return tree.open(state.node, os.O_RDWR)
+        return tree.open_for_locks(state.node, os.O_RDWR)
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
-    return tree.open(state.node, os.O_WRONLY if state.file.writable else os.O_RDONLY)
+    own = os.O_WRONLY if state.file.writable else os.O_RDONLY
+    return tree.open_for_locks(state.node, own)

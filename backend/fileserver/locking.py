@@ -68,7 +68,7 @@ def lock(session: Session, request: Tlock) -> Rlock | Parked:
         raise OSError(errno.EINVAL, f"flags {request.flags:#x}")
     owner = LockOwner(request.client_id, request.proc_id)
     if request.type == LOCK_TYPE_UNLCK:
-        found = session.locks.find(state.node)
+        found = session.locks.find(state)
         if found is not None:
             found.unlock(owner, start, end)
         return Rlock(request.tag, LOCK_SUCCESS)
@@ -115,7 +115,7 @@ def getlock(session: Session, request: Tgetlock) -> Rgetlock:
     state = _open_fid(session, request)
     start, end = _range(request)
     owner = LockOwner(request.client_id, request.proc_id)
-    file = session.locks.find(state.node)
+    file = session.locks.find(state)
     for write in _ASKED[request.type]:
         claim = Claim(owner, start, end, write)
         found = elsewhere(state.file, claim) if file is None else file.in_the_way(claim)

@@ -37,6 +37,11 @@ class Tree(Protocol):
     def open(self, node: Node, flags: int) -> File:
         """Open a regular file or directory; ``flags`` are ``os.O_*`` of this host."""
 
+    def open_for_locks(self, node: Node, flags: int) -> File:
+        """Open a regular file for its record locks alone: nothing is read or written through it, so
+        it is not one of the writers of which a policy keeps account.
+        """
+
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:

@@ -102,6 +102,9 @@ class ForwardingTree:
     def open(self, node: Node, flags: int) -> File:
         return self.wrap(self.inner.open(node, flags))
 
+    def open_for_locks(self, node: Node, flags: int) -> File:
+        return self.inner.open_for_locks(node, flags)
+
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:

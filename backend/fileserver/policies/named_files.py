@@ -120,6 +120,11 @@ class NamedFilesTree(ForwardingTree):
             _check_writable(node)
         return self.inner.open(node, flags)
 
+    def open_for_locks(self, node: Node, flags: int) -> File:
+        if flags & _WRITES:
+            _check_writable(node)
+        return self.inner.open_for_locks(node, flags)
+
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:

@@ -42,6 +42,12 @@ class ReadOnlyTree(ForwardingTree):
                 raise
             return self.inner.open(node, flags)
 
+    def open_for_locks(self, node: Node, flags: int) -> File:
+        # A program of Dom0 that is open for writing cannot be started (ETXTBSY).
+        if flags & _WRITES:
+            _refuse()
+        return self.inner.open_for_locks(node, flags)
+
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from backend.confinement.capabilities import (
     CAP_DAC_OVERRIDE,
     CAP_FOWNER,
     CAP_FSETID,
-    CAP_LEASE,
 )
+from backend.confinement.plan import Plan
+from backend.confinement.sandbox import Sandbox
 from backend.confinement.walls import CAPABILITIES, LIMITS, NAMESPACES, SECCOMP, WALLS, missing
 from tests.backend.confinement.conftest import need
 
@@ -88,10 +90,6 @@ def test_named_files_are_served_without_their_neighbours(prison: Prison, place: 
     ("share", "capabilities"),
     [
         ({}, [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID]),
-        (
-            {"auto-delete": "1"},
-            [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_LEASE],
-        ),
         ({"security_model": "mapped-xattr"}, []),
     ],
 )
@@ -151,6 +149,18 @@ def test_required_wall_that_is_missing_is_a_refusal(prison: Prison) -> None:
 def test_what_dom0_unmounts_is_not_kept_busy(prison: Prison) -> None:
     outcome = prison.run("follow_dom0", [NAMESPACES])
     assert outcome.value == [["inside"], []]
+
+
+def test_a_thread_outside_the_walls_is_refused() -> None:
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        with pytest.raises(RuntimeError, match="outside the walls"):
+            Sandbox(Plan((LIMITS,), frozenset(), None, read_only=False)).shut()
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_states() -> None:

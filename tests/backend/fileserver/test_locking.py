@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.fileserver.limits import Limits, Slots
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.locking import MAX_CLIENT_ID
 from backend.fileserver.locks import MAX_END
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+from backend.fileserver.policies.named_files import NamedFilesTree
+from backend.fileserver.policies.read_only import ReadOnlyTree
 from protocol.ninep.flags import (
     DOTL_DIRECTORY,
     DOTL_RDONLY,
@@ -32,14 +35,27 @@ from .client import TAG, Client, refused, unprivileged
 from .lock_holder import LockHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from backend.fileserver.files import File, Node
+    from backend.fileserver.tree import Tree
     from protocol.ninep.ids import Fid as FidNumber
 
 READ, WRITE, UNLOCK = LOCK_TYPE_RDLCK, LOCK_TYPE_WRLCK, LOCK_TYPE_UNLCK
 FREE = (UNLOCK, 0, 0, 1, b"guest")
+
+
+def read_only_name(export: Path) -> Callable[[Tree], Tree]:
+    """A share of one named file, not writable."""
+
+    def wrap(local: Tree) -> Tree:
+        assert isinstance(local, LocalTree)
+        tree = NamedFilesTree(local)
+        tree.add(b"file", os.open(export, os.O_PATH), b"file", writable=False)
+        return tree
+
+    return wrap
 
 
 @pytest.fixture
@@ -206,6 +222,18 @@ class TestAFidsEnd:
         client.mount()
         assert len(client.session.locks) == client.limits.locks.used == 0
         assert client.lock(client.open(b"file"), WRITE, pid=2) == LOCK_SUCCESS
+
+    @pytest.mark.parametrize("then", [UNLOCK, WRITE])
+    def test_a_fid_that_stands_for_another_file_leaves_no_lock_on_the_first(
+        self, client: Client, other: Client, file: FidNumber, then: int
+    ) -> None:
+        """As with commit=atomic, where a file that is written anew is another one."""
+        client.lock(file)
+        second = client.session.fids[client.create(b"second")]
+        client.session.fids[file].move(second.node.hold(), None)
+        assert client.lock(file, then) == LOCK_SUCCESS
+        assert other.lock(other.open(b"file", flags=DOTL_RDWR)) == LOCK_SUCCESS
+        assert len(client.session.locks) == (then != UNLOCK)
 
     def test_a_lock_outlives_the_files_name(
         self, client: Client, other: Client, file: FidNumber
@@ -389,7 +417,7 @@ class TestLimits:
         client.unlock(second, 4, 1)
         with refused(errno.ENOLCK):
             client.lock(client.create(b"third"))
-        assert client.session.locks.find(client.session.fids[file].node) is not None
+        assert client.session.locks.find(client.session.fids[file]) is not None
         assert len(client.session.locks) == 2
 
     def test_an_unlock_that_fails_changes_nothing(
@@ -460,20 +488,32 @@ class TestAccess:
             with refused(errno.EBADF):
                 client.lock(fid, READ if possible == WRITE else WRITE)
 
-    def test_a_policy_that_refuses_writing_leaves_shared_locks(self, export: Path) -> None:
-        class ReadOnly(ForwardingTree):
-            def open(self, node: Node, flags: int) -> File:
-                if flags & os.O_ACCMODE != os.O_RDONLY:
-                    raise OSError(errno.EROFS, "read-only")
-                return super().open(node, flags)
-
+    @pytest.mark.parametrize("policy", [lambda _: ReadOnlyTree, read_only_name])
+    def test_a_policy_that_refuses_writing_leaves_shared_locks(
+        self, export: Path, policy: Callable[[Path], Callable[[Tree], Tree]]
+    ) -> None:
         (export / "file").touch()
-        client = Client(str(export), wrap=ReadOnly)
+        client = Client(str(export), wrap=policy(export))
         client.mount()
         fid = client.open(b"file")
         assert client.lock(fid, READ) == LOCK_SUCCESS
         with refused(errno.EBADF):
             client.lock(fid, WRITE)
+        client.close()
+
+    def test_a_lock_makes_nobody_a_writer(self, export: Path) -> None:
+        (export / "file").touch()
+        opened: list[int] = []
+
+        class Counting(ForwardingTree):
+            def open(self, node: Node, flags: int) -> File:
+                opened.append(flags)
+                return super().open(node, flags)
+
+        client = Client(str(export), wrap=Counting)
+        client.mount()
+        assert client.lock(client.open(b"file")) == LOCK_SUCCESS
+        assert opened == [os.O_RDONLY]
         client.close()
 
     def test_closing_what_was_opened_for_locks_is_nobodys_failure(
@@ -485,8 +525,8 @@ class TestAccess:
                 raise OSError(errno.EIO, "the disk is gone")
 
         class StubbornTree(ForwardingTree):
-            def wrap(self, file: File) -> File:
-                return Stubborn(file)
+            def open_for_locks(self, node: Node, flags: int) -> File:
+                return Stubborn(super().open_for_locks(node, flags))
 
         (export / "file").touch()
         client = Client(str(export), wrap=StubbornTree)

@@ -54,6 +54,7 @@ def connect_diod(
                 *("-e", str(tree), "-r", number, "-w", number),
             ],
             pass_fds=[theirs.fileno()],
+            cwd=tree.parent,  # it allows itself core dumps, and now and then leaves one at its end
             stderr=subprocess.DEVNULL,
         )
         theirs.close()

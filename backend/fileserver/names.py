@@ -8,6 +8,7 @@ from typing import Final
 NAME_MAX: Final = 255
 """Bytes in one name: ``NAME_MAX`` of Linux, whose file systems allow no more."""
 
+DOT: Final = b"."
 DOT_DOT: Final = b".."
 
 
@@ -15,7 +16,7 @@ def check_name(name: bytes) -> None:
     """Let a plain name of one directory entry pass: any bytes but ``/`` and NUL, at most 255.
 
     Raises ``OSError``: ENOENT for the empty name (as the kernel does), ENAMETOOLONG, EINVAL for
-    ``/``, NUL, ``.`` and ``..`` (Twalk alone may go up, and asks before it comes here).
+    ``/``, NUL, ``.`` and ``..`` (to Twalk alone they mean something, and it looks for them first).
     """
     if len(name) > NAME_MAX:
         raise OSError(errno.ENAMETOOLONG, f"a name of {len(name)} bytes: {NAME_MAX} is the most")
@@ -27,4 +28,4 @@ def check_name(name: bytes) -> None:
         raise OSError(errno.EINVAL, f"{name!r} names no entry of a directory")
 
 
-_DOTS: Final = frozenset((b"", b".", DOT_DOT))
+_DOTS: Final = frozenset((b"", DOT, DOT_DOT))

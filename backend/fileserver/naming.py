@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import stat
 from typing import TYPE_CHECKING
 
 from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState
-from backend.fileserver.names import DOT_DOT, check_name
+from backend.fileserver.names import DOT, DOT_DOT, check_name
 from backend.fileserver.syncing import closed
 from protocol.ninep.messages import Rclunk, Rremove, Rwalk
 
@@ -36,6 +37,12 @@ class _Walk:
         # By which name the directory above is known to its own parent was never asked.
         self._enter(tree.parent(self.node), None, b"")
 
+    def stay(self) -> None:
+        # walk(5) says that "." is not used; diodls walks to each entry that it lists all the same.
+        if self.node.kind != stat.S_IFDIR:
+            raise OSError(errno.ENOTDIR, "only a directory has an entry '.'")
+        self.qids.append(self.node.qid)
+
     def go_down(self, tree: Tree, name: bytes) -> None:
         check_name(name)
         below = tree.lookup(self.node, name)
@@ -53,10 +60,12 @@ class _Walk:
         if self._parent is not None:
             self._parent.release()
 
-    def arrive(self, places: PlaceTable) -> Place | None:
+    def arrive(self, places: PlaceTable, start: FidState) -> Place | None:
         """The place that was come to, if its name is known; what remains held is ``node``."""
         if self._parent is None:
-            return None
+            if self.node is not start.node or start.place is None:
+                return None
+            return start.place.hold()
         place = places.at(self._parent, self._name)
         self._parent.release()
         return place
@@ -65,7 +74,8 @@ class _Walk:
 def walk(session: Session, request: Twalk) -> Rwalk:
     """Go from ``fid`` down the names, one component at a time; the end becomes ``newfid``.
 
-    No link is followed: one can be walked to, not through (ENOTDIR).  If a name after the first
+    ``..`` goes up, and stays at the root; ``.`` stays in a directory.  No link is followed: one can
+    be walked to, not through (ENOTDIR).  If a name after the first
     fails, the qids so far are the answer and ``newfid`` is left alone.  ``newfid`` may be ``fid``;
     then ``fid`` itself goes on, unless it is open (walk(5)).  No names: ``newfid`` is a copy.
 
@@ -84,6 +94,8 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         for name in request.wnames:
             if name == DOT_DOT:
                 way.go_up(session.tree)
+            elif name == DOT:
+                way.stay()
             else:
                 way.go_down(session.tree, name)
     except OSError:
@@ -91,7 +103,7 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         if not way.qids:
             raise
         return Rwalk(request.tag, tuple(way.qids))
-    place = way.arrive(session.places) if way.qids else _same_place(start)
+    place = way.arrive(session.places, start)
     if in_place:
         start.move(way.node, place)
     else:
@@ -136,7 +148,3 @@ def _removed(session: Session, fid: Fid, reply: Rremove | Rclunk) -> Deferred:
 def _clunked(steps: Steps, reply: Rclunk) -> Deferred:
     yield from steps
     return reply
-
-
-def _same_place(state: FidState) -> Place | None:
-    return None if state.place is None else state.place.hold()

@@ -67,6 +67,29 @@ def test_unlink_refused(client: Client, tree: Path, name: bytes, flags: int, cod
     assert {path.name for path in tree.iterdir()} == {"dir", "empty", "file"}
 
 
+@pytest.mark.parametrize(
+    "name", [b"x" * 255, bytes(byte for byte in range(1, 256) if byte != ord("/")), b"..."]
+)
+def test_a_name_of_any_bytes_serves_every_request(client: Client, tree: Path, name: bytes) -> None:
+    other = bytes(reversed(name))[:-1] + b"!"
+    directory = client.open(b"empty", flags=DOTL_DIRECTORY)
+    fid = client.create(name, fid=client.walk(fid=directory), data=b"data")
+    client.link(fid, other, to=directory)
+    client.rename_fid(fid, b"1" + name[1:], to=directory)
+    client.rename(b"1" + name[1:], name, fid=directory, to=directory)
+    assert client.names(b"empty") == {name, other}
+    assert os.listdir(os.fsencode(tree / "empty")) in ([name, other], [other, name])
+    client.unlink(other, fid=directory)
+    client.remove(client.walk(name, fid=directory))
+    client.mkdir(name, fid=directory)
+    client.unlink(name, AT_REMOVEDIR, fid=directory)
+    client.symlink(name, other, fid=directory)
+    assert client.readlink(client.walk(name, fid=directory)) == other
+    client.unlink(name, fid=directory)
+    client.mknod(name, 0o600, fid=directory)
+    assert client.names(b"empty") == {name}
+
+
 def test_unlink_works_in_an_open_directory_and_not_in_a_file(client: Client, tree: Path) -> None:
     client.unlink(b"inner", fid=client.open(b"dir", flags=DOTL_DIRECTORY))
     assert not (tree / "dir/inner").exists()

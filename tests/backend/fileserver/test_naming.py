@@ -93,7 +93,6 @@ def test_a_walk_that_stops_halfway_tells_how_far_and_makes_no_fid(client: Client
     [
         (b"missing", errno.ENOENT),
         (b"", errno.ENOENT),
-        (b".", errno.EINVAL),
         (b"a/b", errno.EINVAL),
         (b"/", errno.EINVAL),
         (b"/etc/passwd", errno.EINVAL),
@@ -172,6 +171,28 @@ def test_up_stays_at_the_root_and_climbs_below_it(client: Client, tree: Path) ->
         ((b"a", b"b", b"..", b"..", b"..", b".."), ""),
     ]:
         assert same_file(client, client.walk(*names), tree / path)
+
+
+def test_dot_stays_in_a_directory_and_keeps_its_name(client: Client, tree: Path) -> None:
+    for names, path in [
+        ((b".",), ""),
+        ((b"a", b".", b"b", b"."), "a/b"),
+        ((b".", b"a", b"..", b"."), ""),
+    ]:
+        fid = client.fid()
+        assert len(client.call(Twalk(TAG, ROOT, fid, names)).wqids) == len(names)
+        assert same_file(client, fid, tree / path)
+    client.call(Twalk(TAG, fid, fid, (b"a", b"b", b"c", b".")))
+    copy = client.walk(b".", fid=fid)
+    client.rename(b"c", b"renamed", fid=client.walk(b"a", b"b"))
+    client.remove(copy)
+    assert not (tree / "a/b/renamed").exists()
+    with refused(errno.EBUSY):
+        client.remove(client.walk(b"a", b"b", b"..", b"."))
+    (tree / "link").symlink_to("a")
+    for name in (b"a/file".split(b"/"), [b"link"]):
+        with refused(errno.ENOTDIR):
+            client.walk(b".", fid=client.walk(*name))
 
 
 @pytest.mark.usefixtures("tree")

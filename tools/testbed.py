@@ -96,13 +96,16 @@ class Testbed:
 
     def guest(self, domid: int, path: Path | str, *, tag: str = "share", devid: int = 0) -> None:
         """Give domain ``domid``, created if need be, a device that shows ``path``."""
+        self.attach(domid, "--path", str(path), "--tag", tag, "--devid", str(devid))
+
+    def attach(self, domid: int, *options: str) -> None:
+        """As ``xen-fileproxy attach`` to domain ``domid``, created if need be."""
         if domid not in self.hypervisor.domains():
             self.hypervisor.create_domain(domid)
         done = subprocess.run(
             [
                 *self._command("attach"),
-                *(str(domid), "--platform", self.platform, "--path", str(path)),
-                *("--tag", tag, "--devid", str(devid)),
+                *(str(domid), "--platform", self.platform, *options),
             ],
             capture_output=True,
             text=True,

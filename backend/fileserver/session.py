@@ -68,7 +68,7 @@ class Session:
         """As before the first message: no fid, no dialect."""
         for state in self.fids.values():
             if state.remove_on_close:
-                with suppress(OSError):
+                with suppress(OSError):  # nobody is left to be told
                     unlink_fid(self, state)
         for error in self.fids.drop_all():
             log.warning("closing a file that the client left open: %s", error)

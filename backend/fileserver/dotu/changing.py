@@ -51,13 +51,13 @@ def wstat(session: Session, request: Twstat) -> Rwstat | Deferred:
     asked = request.stat
     changes = _changes(state, asked)
     renamed = asked.name not in (b"", name_of(state))
-    if renamed:
-        check_name(asked.name)
-        entry_of(session.tree, state)
-    if changes == _NONE and not asked.name and state.is_open:
-        return _synced(state.file, Rwstat(request.tag))
     if changes != _NONE:
+        if renamed:
+            check_name(asked.name)
+            entry_of(session.tree, state)
         session.tree.setattr(state.node, state.file if state.is_open else None, changes)
+    elif not asked.name and state.is_open:
+        return _synced(state.file, Rwstat(request.tag))
     if renamed:
         rename_fid(session, state, None, asked.name)
     return Rwstat(request.tag)

@@ -6,26 +6,22 @@ import argparse
 import contextlib
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
 from tools.linux_guest import report
+from tools.linux_guest.bed import bed
 from tools.linux_guest.cache import Cache
 from tools.linux_guest.errors import GuestError
-from tools.linux_guest.initramfs import write_initramfs
 from tools.linux_guest.kernels import SUITE_OF, kernel
-from tools.linux_guest.machine import Forward, Machine, Peer
-from tools.linux_guest.mounts import CACHES, DIALECTS, By, mounts
+from tools.linux_guest.mounts import CACHES, DIALECTS, By, Mount, mounts
 from tools.linux_guest.programs import require
 from tools.linux_guest.root import root_archive
-from tools.linux_guest.server import Server
-from tools.linux_guest.session import Place, Result, Session, Verdict
+from tools.linux_guest.session import Result, Session, Verdict
 from tools.linux_guest.workloads import WORKLOADS, chosen
 
 LOGS: Final = Path(__file__).resolve().parent.parent.parent / "build" / "interop"
-PORTS: Final = (5640, 5641)
 
 
 def arguments() -> argparse.Namespace:
@@ -65,6 +61,7 @@ def run(args: argparse.Namespace) -> list[Result]:
     linux, root = kernel(args.kernel, cache), root_archive(cache)
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
+    options = ["--trace", str(LOGS / "trace.pcap")] if args.trace else []
     results: list[Result] = []
 
     def add(result: Result) -> None:
@@ -72,46 +69,29 @@ def run(args: argparse.Namespace) -> list[Result]:
         print(report.line(result), flush=True)
 
     with contextlib.ExitStack() as stack:
-        # Short names: the path of a unix socket has 107 bytes.
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xfp-")))
         exports = {by: LOGS / "exports" / by.value for by in By}
-        for export in exports.values():
-            export.mkdir(parents=True)
         if not args.keep:
             stack.callback(shutil.rmtree, LOGS / "exports")
-        initramfs = scratch / "initramfs"
-        write_initramfs(initramfs, linux, root)
-        options = ["--trace", str(LOGS / "trace.pcap")] if args.trace else []
-        server = stack.enter_context(
-            Server(exports[By.US], scratch / "9p", LOGS / "serve.log", options)
-        )
-        start = time.monotonic()
-        machine = stack.enter_context(
-            Machine(
-                linux,
-                initramfs,
-                LOGS,
-                [Forward(port, server.socket) for port in PORTS],
-                peers=[Peer(tag, exports[By.QEMU]) for tag in ("first", "second")],
-            )
-        )
-        print(f"  Linux {machine.release} is up after {time.monotonic() - start:.0f} s", flush=True)
-        places = {
-            By.US: Place(exports[By.US], (str(PORTS[0]), str(PORTS[1]))),
-            By.QEMU: Place(exports[By.QEMU], ("first", "second")),
-        }
+        for export in exports.values():
+            export.mkdir(parents=True)
+        machine, places = stack.enter_context(bed(linux, root, LOGS, exports, options))
         session = Session(machine, places, add)
-        by = (() if args.no_us else (By.US,)) + ((By.QEMU,) if args.qemu else ())
-        dialects = (args.dialect,) if args.dialect else DIALECTS
-        caches = (args.cache,) if args.cache else CACHES
         try:
-            for mount in mounts(by, dialects, caches):
+            for mount in wanted_mounts(args):
                 session.run(mount, workloads)
         finally:
             (LOGS / "results.json").write_text(report.document(results, machine.release))
             if results:
                 (LOGS / "results.md").write_text(report.markdown(results))
     return results
+
+
+def wanted_mounts(args: argparse.Namespace) -> list[Mount]:
+    """What the options leave of all combinations."""
+    by = (() if args.no_us else (By.US,)) + ((By.QEMU,) if args.qemu else ())
+    dialects = (args.dialect,) if args.dialect else DIALECTS
+    caches = (args.cache,) if args.cache else CACHES
+    return mounts(by, dialects, caches)
 
 
 def main() -> int:

@@ -1,10 +1,11 @@
-"""An open file of a share: positioned reads and writes, fsync, attributes."""
+"""An open file of a share: positioned reads and writes, fsync, attributes, locks."""
 
 from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING, Final, Self
 
+from frontend_stub import locks
 from frontend_stub.attributes import Attributes
 from frontend_stub.read_ahead import read_into
 from frontend_stub.write_behind import WINDOW, cut, write_pieces
@@ -135,6 +136,27 @@ class File:
             lambda tag: Tgetattr(tag, fid, f.GETATTR_BASIC), Rgetattr, self.name
         )
         return Attributes.of(reply)
+
+    def lock(
+        self, start: int = 0, length: int = 0, *, shared: bool = False, wait: bool = False
+    ) -> bool:
+        """Lock ``length`` bytes (0: all to the end) for this process, against all others.
+
+        ``False`` if somebody else's lock is in the way; with ``wait`` it is waited for.  The lock
+        is given back by ``unlock``, by ``close`` and by the end of the client.  Raises ``OSError``:
+        ENOLCK when the server has no room for it, EOVERFLOW, EINVAL.
+        """
+        return locks.lock(self, start, length, shared=shared, wait=wait)
+
+    def unlock(self, start: int = 0, length: int = 0) -> None:
+        """Give back what this process has locked of these bytes."""
+        locks.unlock(self, start, length)
+
+    def lock_in_the_way(
+        self, start: int = 0, length: int = 0, *, shared: bool = False
+    ) -> locks.Lock | None:
+        """A lock of somebody else that keeps these bytes from being locked, if there is one."""
+        return locks.in_the_way(self, start, length, shared=shared)
 
     def close(self) -> None:
         """Close; idempotent.  Raises ``OSError`` when the server failed to complete the file."""

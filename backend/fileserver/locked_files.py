@@ -66,6 +66,11 @@ class LockedFile:
         self._changes = 0
         self._waits: list[Wait] = []
 
+    @property
+    def in_use(self) -> bool:
+        """Whether anything is locked or waited for; the descriptor is not touched otherwise."""
+        return bool(self._table) or bool(self._waits)
+
     def lock(self, claim: Claim, state: FidState) -> bool:
         """Take a lock through a fid, unless another's is in the way.
 
@@ -142,7 +147,7 @@ class LockedFile:
 
     def settle(self) -> None:
         """Let go of the file when it is not needed any more."""
-        if not self._table and not self._waits:
+        if not self.in_use:
             self._ended()
             try:
                 self._file.discard()
@@ -198,8 +203,11 @@ class LockedFiles:
         return len(self._files)
 
     def find(self, state: FidState) -> LockedFile | None:
-        """The file of a fid, if anything is locked there."""
-        return self._files.get(state.node.qid.path, state.locked)
+        """The file of a fid, if anything is locked or waited for there."""
+        found = self._files.get(state.node.qid.path)
+        if found is None and state.locked is not None and state.locked.in_use:
+            return state.locked
+        return found
 
     def open(self, tree: Tree, state: FidState) -> LockedFile:
         """The file of an open fid; the caller ends with ``settle``, in case nothing was locked.

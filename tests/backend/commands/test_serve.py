@@ -5,6 +5,7 @@ What they read is shown in ``tests/end_to_end/test_serve.py``, with diod's clien
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
@@ -15,6 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from frontend_stub.connect import connect_socket
+from frontend_stub.share import Share
+from protocol.ninep.flags import LOCK_FLAGS_BLOCK, LOCK_SUCCESS, LOCK_TYPE_WRLCK
+from protocol.ninep.messages import Rlock, Tlock
 from tests.backend.supervisor.program import PATIENCE, Program, wait_until
 
 if TYPE_CHECKING:
@@ -69,6 +74,23 @@ def exactly(connection: socket.socket, length: int) -> bytes:
         assert part, "hung up"
         length -= len(part)
     return b"".join(parts)
+
+
+def test_one_client_waits_for_another_ones_lock(server: Program, place: Path) -> None:
+    del server  # it runs
+    address = f"unix:{place / 's'}"
+    with Share.attach(connect_socket(address)) as one, Share.attach(connect_socket(address)) as two:
+        mine = one.open("file", os.O_RDWR | os.O_CREAT)
+        assert mine.lock()
+        theirs = two.open("file", os.O_RDWR)
+        pending = two.client.submit(
+            lambda tag: Tlock(tag, theirs.fid, LOCK_TYPE_WRLCK, LOCK_FLAGS_BLOCK, 0, 0, 1, b""),
+            Rlock,
+        )
+        theirs.stat()
+        assert not pending.done
+        mine.unlock()
+        assert two.client.wait(pending).status == LOCK_SUCCESS
 
 
 def test_clients_are_served_side_by_side_and_share_no_fate(server: Program, place: Path) -> None:

@@ -160,6 +160,7 @@ class TestOtherProcesses:
     ) -> None:
         dom0.ask("r", 0, 10)
         dom0.ask("w", 20, 0)
+        assert client.lock(file, WRITE, 5, 1) == LOCK_BLOCKED
         for _ in range(2):  # without and with a lock of the session's own
             assert client.getlock(file, READ, 0, 10) == (UNLOCK, 0, 10, 1, b"guest")
             assert client.getlock(file, WRITE, 0, 10) == (READ, 0, 10, 0, b"")

@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz soak interop generate format clean
+.PHONY: bench-neighbour help demo test check bench fuzz soak interop generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | \
-	    while IFS='|' read -r name what; do printf 'make %-10s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | \
+	    while IFS='|' read -r name what; do printf 'make %-16s %s\n' "$$name" "$$what"; done
 
 # tools/prerequisites.sh says in one line what is missing and which command installs it.
 $(STAMP): pyproject.toml tools/prerequisites.sh
@@ -51,6 +51,9 @@ soak: $(STAMP)  ## the tests that take too long for make test: models, memory, n
 
 interop: $(STAMP)  ## real programs on the share, in a Linux guest in QEMU (ARGS=--help)
 	@$(BIN)/python -m tools.linux_guest $(ARGS)
+
+bench-neighbour: $(STAMP)  ## what a flooding guest costs its neighbour
+	@$(BIN)/python tools/bench_neighbour.py $(ARGS)
 
 generate: $(STAMP)  ## write the generated files anew
 	@$(BIN)/python tools/generate_codec.py

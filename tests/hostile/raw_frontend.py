@@ -92,6 +92,14 @@ class RawFrontend:
         except FileNotFoundError:
             return ""
 
+    def begin_anew(self) -> Self:
+        """As a driver that is loaded again, whatever the last one left."""
+        if self.backend_state() is not XenbusState.INIT_WAIT:
+            self.say(XenbusState.CLOSED)
+            self.await_state(XenbusState.CLOSED)
+        self.say(XenbusState.INITIALISING)
+        return self
+
     def connect(self) -> Self:
         """The whole handshake, well-behaved."""
         self.await_state(XenbusState.INIT_WAIT)

@@ -78,11 +78,8 @@ def test_it_may_come_back_after_an_impossible_ring(hood: Neighbourhood) -> None:
         guest.mount()
         guest.send(bytes(7))
         closed_because(hood, guest)
-        guest.say(XenbusState.CLOSED)
-        guest.await_state(XenbusState.CLOSED)
     with hood.guest() as guest:
-        guest.say(XenbusState.INITIALISING)
-        guest.mount()
+        guest.begin_anew().mount()
         assert isinstance(guest.call(GETATTR), Rgetattr)
 
 

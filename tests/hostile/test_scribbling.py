@@ -48,10 +48,7 @@ def provoke(guest: RawFrontend, ring: int) -> None:
 def comes_back(hood: Neighbourhood) -> None:
     """A good frontend of the same domain is served."""
     with hood.guest() as guest:
-        guest.say(XenbusState.CLOSED)
-        guest.await_state(XenbusState.CLOSED)
-        guest.say(XenbusState.INITIALISING)
-        guest.mount()
+        guest.begin_anew().mount()
         assert isinstance(guest.call(Tgetattr(Tag(3), ROOT, 0x17FF)), Rgetattr)
 
 

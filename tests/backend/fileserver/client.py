@@ -147,6 +147,15 @@ class AnyClient:
             assert answer.tag == request.tag
         return answer
 
+    def call_or_clunk(self, fid: Fid, request: Any) -> Fid:
+        """``call`` a request on ``fid``, which is clunked if that fails."""
+        try:
+            self.call(request)
+        except OSError:
+            self.clunk(fid)
+            raise
+        return fid
+
     def fid(self) -> Fid:
         """A number that is not in use."""
         return Fid(next(self._fids))
@@ -198,12 +207,7 @@ class Client(AnyClient):
 
     def open(self, *names: bytes, flags: int = DOTL_RDONLY, fid: Fid = ROOT) -> Fid:
         opened = self.walk(*names, fid=fid)
-        try:
-            self.call(Tlopen(TAG, opened, flags))
-        except OSError:
-            self.clunk(opened)
-            raise
-        return opened
+        return self.call_or_clunk(opened, Tlopen(TAG, opened, flags))
 
     def create(
         self,
@@ -216,11 +220,7 @@ class Client(AnyClient):
         gid: int = NO_ID,
     ) -> Fid:
         created = self.walk(fid=fid)
-        try:
-            self.call(Tlcreate(TAG, created, name, flags, mode, gid))
-        except OSError:
-            self.clunk(created)
-            raise
+        self.call_or_clunk(created, Tlcreate(TAG, created, name, flags, mode, gid))
         if data:
             assert self.write(created, data) == len(data)
         return created

@@ -50,12 +50,7 @@ class DotuClient(AnyClient):
 
     def open(self, *names: bytes, mode: int = OREAD, fid: Fid = ROOT) -> Fid:
         opened = self.walk(*names, fid=fid)
-        try:
-            self.call(Topen(TAG, opened, mode))
-        except OSError:
-            self.clunk(opened)
-            raise
-        return opened
+        return self.call_or_clunk(opened, Topen(TAG, opened, mode))
 
     def create(
         self,
@@ -69,11 +64,7 @@ class DotuClient(AnyClient):
     ) -> Fid:
         """The fid that became the new file, which is open if it is a regular one or a directory."""
         created = self.walk(fid=fid)
-        try:
-            self.call(Tcreate(TAG, created, name, perm, mode, extension))
-        except OSError:
-            self.clunk(created)
-            raise
+        self.call_or_clunk(created, Tcreate(TAG, created, name, perm, mode, extension))
         if data:
             assert self.write(created, data) == len(data)
         return created

@@ -21,7 +21,7 @@ MIN_DESCRIPTORS: Final = 32
 
 MAX_FIDS: Final = 65_536
 """A Linux client keeps a fid per cached directory entry: a source tree has about that many.
-Each costs some 300 bytes here, so 20 MB, and a descriptor or two (``descriptor_slots``)."""
+Each costs some 650 bytes here, so 43 MB, and a descriptor or two (``descriptor_slots``)."""
 
 MAX_OPEN_FILES: Final = 4_096
 """Files open for reading or writing.  A build with all cores uses hundreds; each pins an open file

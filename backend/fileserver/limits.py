@@ -37,7 +37,7 @@ Txattrwalk or Txattrcreate to the clunk, and a kernel asks one by one: 64 of the
 
 MAX_LOCKS: Final = 4_096
 """Byte ranges locked at once, over all files.  A database has some per connection; each costs some
-200 bytes, and each Tlock looks at all those of its file, which at this number takes half a
+200 bytes, and each Tlock looks at all those of its file, which at this number takes about a
 millisecond.  ENOLCK, as fcntl(2) has it."""
 
 

@@ -12,6 +12,7 @@ from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.locking import MAX_CLIENT_ID
 from backend.fileserver.locks import MAX_END
+from backend.fileserver.policies.atomic_commit import AtomicCommitTree
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
 from backend.fileserver.policies.named_files import NamedFilesTree
 from backend.fileserver.policies.read_only import ReadOnlyTree
@@ -19,6 +20,7 @@ from protocol.ninep.flags import (
     DOTL_DIRECTORY,
     DOTL_RDONLY,
     DOTL_RDWR,
+    DOTL_TRUNC,
     DOTL_WRONLY,
     LOCK_BLOCKED,
     LOCK_FLAGS_BLOCK,
@@ -515,6 +517,24 @@ class TestAccess:
         client.mount()
         assert client.lock(client.open(b"file")) == LOCK_SUCCESS
         assert opened == [os.O_RDONLY]
+        client.close()
+
+    def test_a_lock_neither_holds_up_nor_undoes_what_is_committed(self, export: Path) -> None:
+        (export / "old").write_bytes(b"old")
+        client = Client(str(export), wrap=AtomicCommitTree)
+        client.mount()
+        for name, flags in ((b"new", None), (b"old", DOTL_WRONLY | DOTL_TRUNC)):
+            fid = client.create(name) if flags is None else client.open(name, flags=flags)
+            reader = client.open(name)
+            assert client.lock(reader) == LOCK_SUCCESS
+            assert client.lock(reader, READ, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
+            client.write(fid, b"whole")
+            assert client.lock(fid, pid=2) == LOCK_BLOCKED
+            assert client.lock(fid, WRITE, 0, 1, pid=1) == LOCK_SUCCESS
+            client.clunk(fid)
+            assert (export / name.decode()).read_bytes() == b"whole"
+            client.clunk(reader)
+            assert len(client.session.locks) == 0
         client.close()
 
     def test_closing_what_was_opened_for_locks_is_nobodys_failure(

@@ -88,12 +88,19 @@ def _condition(match: re.Match[str] | None) -> Condition:
     return Condition(int(match[1]), mask, int(match[3], 0))
 
 
-def _compiled() -> bytes | None:
-    """The filter as the kernel takes it, or ``None`` where there is no libseccomp."""
+def _compiled() -> bytes | Unsupported:
+    """The filter as the kernel takes it, or why there is none."""
     try:
         library: Any = _ffi.dlopen(_LIBRARY)
     except OSError:
-        return None
+        return Unsupported(f"{_LIBRARY} is not installed (apt install libseccomp2)")
+    try:
+        return _compile(library)
+    except OSError as error:
+        return Unsupported(f"libseccomp does not take {LIST.name}: {error.strerror}")
+
+
+def _compile(library: Any) -> bytes:  # noqa: ANN401 -- a C library
     filter_ = library.seccomp_init(_ERRNO | errno.ENOSYS)
     try:
         # Calls by the number of another architecture (32-bit on x86-64) never come from us.
@@ -138,6 +145,6 @@ def load() -> None:
 
     Wants no-new-privs.  Raises ``Unsupported``, ``OSError``.
     """
-    if PROGRAM is None:
-        raise Unsupported(f"{_LIBRARY} is not installed (apt install libseccomp2)")
+    if isinstance(PROGRAM, Unsupported):
+        raise PROGRAM
     libc.load_filter(PROGRAM)

@@ -115,7 +115,7 @@ def _is_reason(value: object) -> bool:
 def _is_walls(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and len(value) <= len(WALLS)
+        and set(value) <= set(WALLS)
         and all(map(_is_reason, value.values()))
     )
 

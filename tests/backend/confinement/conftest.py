@@ -52,12 +52,17 @@ class Prison:
         walls: Sequence[str] = WALLS,
         share: Mapping[str, str] | None = None,
         required: Sequence[str] = (),
+        uid: int | None = None,
     ) -> Outcome:
-        """Fork, confine, attack; ``share`` has nodes in which it differs from the usual one."""
+        """Fork, confine, attack; ``share`` has nodes in which it differs from the usual one.
+
+        With ``uid`` it is started by that user.
+        """
         request = {
             "attack": attack,
             "walls": [wall for wall in WALLS if wall in walls],
             "required": list(required),
+            "uid": uid,
             "known": self.known,
             "share": {**self.nodes, **(share or {})},
         }

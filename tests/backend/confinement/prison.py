@@ -35,6 +35,9 @@ def prisoner(request: dict[str, Any], report: int) -> NoReturn:
     """As a worker begins; then the attack, and an answer if it comes to that."""
     # What it leaves in the file system and what it starts is the test's to look at.
     prepare_process([report])
+    if request["uid"] is not None:
+        os.setgroups([])
+        os.setresuid(*[request["uid"]] * 3)
     share = share_of(request["share"])
     sandbox = Sandbox(plan_for(share, tuple(request["walls"])), request["required"])
     answer: dict[str, Any] = {}

@@ -146,6 +146,12 @@ def test_required_wall_that_is_missing_is_a_refusal(prison: Prison) -> None:
 
 
 @needs_root
+def test_required_wall_that_is_not_permitted_is_a_refusal(prison: Prison) -> None:
+    outcome = prison.run("read_by_path", required=["namespaces"], uid=54321)
+    assert outcome.end == "refused: the configuration requires the wall namespaces: not permitted"
+
+
+@needs_root
 def test_what_dom0_unmounts_is_not_kept_busy(prison: Prison) -> None:
     outcome = prison.run("follow_dom0", [NAMESPACES])
     assert outcome.value == [["inside"], []]

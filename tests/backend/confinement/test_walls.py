@@ -15,6 +15,7 @@ import pytest
 
 from backend.confinement.walls import (
     CAPABILITIES,
+    HOLDS,
     LANDLOCK,
     LIMITS,
     NAMESPACES,
@@ -102,6 +103,19 @@ def test_with_all_walls_it_does_not(prison: Prison, kernel: dict[str, str], atta
     if not any(kernel[wall] == "holds" for wall in PROOFS[attack]):
         need(kernel, *PROOFS[attack])
     assert stopped(prison.run(attack).end)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="all other tests are an ordinary user's here")
+@pytest.mark.parametrize("attack", PROOFS)
+def test_ordinary_user_without_namespaces_is_kept_in(
+    prison: Prison, kernel: dict[str, str], attack: str
+) -> None:
+    need(kernel, LANDLOCK, SECCOMP)
+    outcome = prison.run(attack, uid=54321)
+    assert stopped(outcome.end)
+    if outcome.walls:
+        assert outcome.walls[NAMESPACES] == "not permitted"
+        assert {why for wall, why in outcome.walls.items() if wall != NAMESPACES} == {HOLDS}
 
 
 @pytest.mark.parametrize(("attack", "wall"), ALONE)

@@ -194,6 +194,11 @@ class Config:
         """Where ``xen-fileproxy status`` asks."""
         return os.path.join(self.run_dir, "status.sock")
 
+    @property
+    def quota_dir(self) -> str:
+        """Where workers of one directory, the supervisor's and ``serve``'s, keep its counts."""
+        return os.path.join(self.run_dir, "quota")
+
 
 def load(path: str | None) -> Config:
     """The configuration in the file ``path``; without one, the default file's if it is there.

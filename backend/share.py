@@ -93,6 +93,11 @@ class Share:
             raise ShareError("both path and num-files: a share shows a directory or named files")
         if self.files and self.security_model is not SecurityModel.NONE:
             raise ShareError("security_model must be none for named files: they are Dom0's own")
+        if self.files and (self.has_quota or self.auto_delete):
+            raise ShareError(
+                "max-space, max-files and auto-delete are rules for what lies in a directory; "
+                "leave them out for named files"
+            )
         for path in (self.path, *(file.path for file in self.files)):
             if path and not (path.startswith("/") and "\0" not in path):
                 raise ShareError(f'export path "{path}": it must be absolute')
@@ -100,6 +105,11 @@ class Share:
         for file in self.files:
             if os.path.basename(file.path) in ("", ".", ".."):
                 raise ShareError(f'path "{file.path}" of "{file.name}": it must name a file')
+
+    @property
+    def has_quota(self) -> bool:
+        """Whether what lies under the root is counted."""
+        return self.max_space is not None or self.max_files is not None
 
     @property
     def shown(self) -> str:

@@ -216,6 +216,7 @@ class Server:
         session = open_session(
             self._share,
             self._config.allowed_exports,
+            quota_dir=self._config.quota_dir,
             max_fids=limits.max_fids,
             max_open_files=min(
                 limits.max_open_files, self._share.max_open_files or limits.max_open_files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
 from backend.fileserver.syscalls import OMIT, Timespec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from backend.fileserver.deferred import Steps
     from backend.fileserver.limits import Slots
@@ -26,7 +26,7 @@ class Node:
     Shared by the fids that were cloned from one another; the last holder's ``release`` closes it.
     """
 
-    __slots__ = ("__weakref__", "_entry", "_holders", "descriptors", "fd", "kind", "qid")
+    __slots__ = ("__weakref__", "_entry", "_holders", "descriptors", "dispose", "fd", "kind", "qid")
 
     def __init__(self, fd: int, kind: int, qid: Qid, descriptors: Slots) -> None:
         """Take over ``fd`` and the slot that was taken for it.
@@ -38,6 +38,8 @@ class Node:
         self.kind: Final = kind
         self.qid = qid
         self.descriptors: Final = descriptors
+        self.dispose: Callable[[int], None] = os.close
+        """Closes ``fd`` in the end.  A policy that keeps account of what is held does so here."""
         self._holders = 1
         self._entry: tuple[Node, bytes] | None = None
 
@@ -63,6 +65,7 @@ class Node:
         """Become the file that ``other`` is, and the other way round, for all who hold them."""
         self.fd, other.fd = other.fd, self.fd
         self.qid, other.qid = other.qid, self.qid
+        self.dispose, other.dispose = other.dispose, self.dispose
 
     def hold(self) -> Node:
         """One holder more."""
@@ -73,7 +76,7 @@ class Node:
         """One holder less; the descriptor goes with the last."""
         self._holders -= 1
         if not self._holders:
-            os.close(self.fd)
+            self.dispose(self.fd)
             self.descriptors.give()
             self.stand_at(None)
 

@@ -65,6 +65,7 @@ class Services:
             devid=key.devid,
             share=share,
             allowed_exports=self.config.allowed_exports,
+            quota_dir=self.config.quota_dir,
             rings=tuple(rings),
             max_order=limits.max_ring_page_order,
             max_msize=limits.max_msize,

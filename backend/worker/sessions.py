@@ -6,14 +6,16 @@ The one place where a share's policies are put around its tree.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backend.exports import open_export
+from backend.fileserver.ledger import Ledger
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.atomic_commit import AtomicCommitTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.policies.named_files import NamedFilesTree
+from backend.fileserver.policies.quota import QuotaTree
 from backend.fileserver.policies.read_only import ReadOnlyTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from backend.fileserver.session import Session
@@ -26,15 +28,27 @@ if TYPE_CHECKING:
     from backend.share import NamedFile, Share
 
 
+MIB: Final = 1 << 20
+
+
 def open_session(
-    share: Share, allowed: Sequence[str], *, max_fids: int, max_open_files: int, max_msize: int
+    share: Share,
+    allowed: Sequence[str],
+    *,
+    quota_dir: str,
+    max_fids: int,
+    max_open_files: int,
+    max_msize: int,
 ) -> Session:
-    """Open the share in this process.  Raises ``ExportError``, ``OSError``."""
+    """Open the share in this process; ``quota_dir`` is where all who serve a directory meet.
+
+    Raises ``ExportError``, ``OSError``.
+    """
     limits = Limits(fids=Slots("fids", max_fids), open_files=Slots("open files", max_open_files))
-    return Session(open_tree(share, allowed), limits, max_msize)
+    return Session(open_tree(share, allowed, quota_dir), limits, max_msize)
 
 
-def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
+def open_tree(share: Share, allowed: Sequence[str], quota_dir: str) -> Tree:
     """The share's tree inside its policies, innermost first.  Raises ``ExportError``, ``OSError``.
 
     What a share asks for and nobody serves yet is refused, never left out.
@@ -43,6 +57,8 @@ def open_tree(share: Share, allowed: Sequence[str]) -> Tree:
         tree: Tree = _open_named(share.files, allowed)
     else:
         tree = LocalTree(open_export(share.path, allowed, share.security_model))
+    if share.has_quota:
+        tree = _limited(tree, share, quota_dir)
     if share.security_model is SecurityModel.MAPPED_XATTR:
         tree = MappedXattrTree(tree)
     if share.commit is Commit.ATOMIC:
@@ -70,3 +86,18 @@ def _open_named(files: Sequence[NamedFile], allowed: Sequence[str]) -> Tree:
         tree.close()
         raise
     return tree
+
+
+def _limited(tree: Tree, share: Share, quota_dir: str) -> Tree:
+    try:
+        ledger = Ledger(quota_dir, tree.root.fd)
+    except BaseException:
+        tree.close()
+        raise
+    return QuotaTree(
+        tree,
+        ledger,
+        max_space=None if share.max_space is None else share.max_space * MIB,
+        max_files=share.max_files,
+        auto_delete=share.auto_delete,
+    )

@@ -22,6 +22,8 @@ class WorkerSettings:
     share: Share
     allowed_exports: tuple[str, ...]
     """Directories that what is shared, once opened, must be or lie under; empty: any."""
+    quota_dir: str
+    """Where all workers of one directory find its ledger."""
     rings: tuple[RingOffer, ...]
     max_order: int
     max_msize: int

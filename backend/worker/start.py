@@ -95,6 +95,7 @@ def _connect(settings: WorkerSettings, events: EventChannels, rings: list[BoundR
     session = open_session(
         settings.share,
         settings.allowed_exports,
+        quota_dir=settings.quota_dir,
         max_fids=settings.max_fids,
         max_open_files=settings.max_open_files,
         # A message must fit the smallest ring, whichever it comes by.

@@ -34,10 +34,10 @@ def test_nodes_describe_a_share_completely(data: st.DataObject) -> None:
         path="" if files else data.draw(PATHS),
         files=tuple(files),
         security_model=SecurityModel.NONE if files else data.draw(st.sampled_from(SecurityModel)),
-        max_space=data.draw(LIMITS),
-        max_files=data.draw(LIMITS),
+        max_space=None if files else data.draw(LIMITS),
+        max_files=None if files else data.draw(LIMITS),
         max_open_files=data.draw(LIMITS),
-        auto_delete=data.draw(st.booleans()),
+        auto_delete=not files and data.draw(st.booleans()),
         read_only=data.draw(st.booleans()),
         commit=data.draw(st.sampled_from(Commit)),
         fsync_on_close=data.draw(st.booleans()),
@@ -83,6 +83,13 @@ def test_what_libxl_writes_is_a_share() -> None:
                 "security_model": b"mapped-xattr",
             },
             "security_model must be none for named files",
+        ),
+        *(
+            (
+                {"num-files": b"1", "files/0/name": b"n", "files/0/path": b"/p", rule: b"1"},
+                "are rules for what lies in a directory; leave them out for named files",
+            )
+            for rule in ("max-space", "max-files", "auto-delete")
         ),
         ({"num-files": b"1", "files/0/name": b"..", "files/0/path": b"/p"}, '".." is no name'),
         ({"num-files": b"1", "files/0/name": b"a/b", "files/0/path": b"/p"}, "is no name"),

@@ -43,7 +43,7 @@ def prisoner(request: dict[str, Any], report: int) -> NoReturn:
     answer: dict[str, Any] = {}
     try:
         sandbox.enter()
-        tree = open_tree(share, ())
+        tree = open_tree(share, (), "")
         service = Service(tree, request["known"]["trace"])
         answer["walls"] = sandbox.shut()
         ground = Ground(

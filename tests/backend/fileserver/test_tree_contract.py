@@ -23,6 +23,7 @@ from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 
 from .client import outcome, refused
 from .holder import Holder, read, write
+from .quotas import with_quota
 from .wrapping import WrappedTree
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ TREES: dict[str, Callable[[LocalTree], Tree]] = {
     "mapped, atomic, synced": lambda local: SyncOnCloseTree(
         AtomicCommitTree(MappedXattrTree(local))
     ),
+    "quota": with_quota,
+    "quota, mapped ownership": lambda local: MappedXattrTree(with_quota(local)),
+    "quota, full": lambda local: with_quota(local, max_space=100 << 20, max_files=500),
+    "quota, atomic commit": lambda local: AtomicCommitTree(with_quota(local)),
     "mapped ownership": MappedXattrTree,
     "mapped ownership, wrapped": lambda local: WrappedTree(MappedXattrTree(WrappedTree(local))),
 }

@@ -23,6 +23,7 @@ def settings(platform: str) -> WorkerSettings:
         devid=Devid(0),
         share=Share("/nowhere"),
         allowed_exports=(),
+        quota_dir="/nowhere",
         rings=(),
         max_order=1,
         max_msize=4096,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def made(share: Share) -> set[str]:
     """The attributes that a file has which is made through the share."""
-    tree = open_tree(share, ())
+    tree = open_tree(share, (), f"{share.path}.quota")
     node, file = tree.create(tree.root, b"file", os.O_RDWR, 0o644, NOBODY)
     file.close()
     node.release()

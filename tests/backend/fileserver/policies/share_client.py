@@ -19,7 +19,7 @@ class ShareClient(Client):
 
     def __init__(self, share: Share) -> None:
         self.limits = Limits()
-        self.session = Session(open_tree(share, ()), self.limits, 1 << 20)
+        self.session = Session(open_tree(share, (), ""), self.limits, 1 << 20)
         self._fids = itertools.count(1)
         self.mount()
 

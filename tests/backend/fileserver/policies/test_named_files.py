@@ -347,10 +347,10 @@ def test_each_directory_must_be_there_and_allowed(export: Path, other: Path) -> 
         NamedFile("b", str(other / "b"), writable=True),
     )
     with pytest.raises(ExportError, match=r"other: lies at .*, which is not below an entry of"):
-        open_tree(Share(files=files), (str(export),))
+        open_tree(Share(files=files), (str(export),), "")
     other.rmdir()
     with pytest.raises(ExportError, match="No such file or directory"):
-        open_tree(Share(files=files), ())
+        open_tree(Share(files=files), (), "")
 
 
 def test_too_few_descriptors_are_an_error_and_leave_none_behind(export: Path) -> None:

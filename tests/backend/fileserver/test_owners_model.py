@@ -22,7 +22,8 @@ from backend.fileserver.files import NO_CHANGE, Changes, Device, Owner
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
-from tests.backend.fileserver.client import outcome
+
+from .client import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,464 @@
+"""The policy of a share with ``max-space``, ``max-files`` or ``auto-delete``.
+
+Space that is full is ENOSPC, as on a disk of that size, which is what statfs shows: df in the guest
+agrees with the error.  Files that are full are EDQUOT: "no space left" would send people to df,
+which shows space, where "disk quota exceeded" names the cause.
+
+How a limit holds although many processes add at once, without a lock on the way that is taken most:
+the ledger keeps a slack, as much as all workers together may add between a look at the totals and
+the next.  Whoever finds more room than the slack goes ahead and counts afterwards.  Nearer to the
+limit one worker at a time looks, adds and counts (``Ledger.turn``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver import ledger_file as at
+from backend.fileserver.allocation import affordable, first, growth
+from backend.fileserver.creating import create_or_open
+from backend.fileserver.ledger import UNIT
+from backend.fileserver.policies.counting import INTERVAL, Counting
+from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+from backend.fileserver.policies.oldest_first import OldestFirst
+from backend.fileserver.root import PIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from backend.fileserver.files import Changes, Device, File, Node, Owner, Pin, Space
+    from backend.fileserver.ledger import Ledger
+    from backend.fileserver.tree import Tree
+    from protocol.ninep.messages import Qid
+
+UNLIMITED: Final = 1 << 59
+"""In blocks or files; below what the ledger says as long as nobody has counted."""
+
+_NEW_ENTRY: Final = 3
+"""File system blocks that a new name may add to its directory: ext4 splits a leaf and an index
+block, and converts the first block to an index."""
+
+
+class QuotaTree(ForwardingTree):
+    """Around the tree of a Dom0 directory, whose nodes' descriptors are the files themselves."""
+
+    def __init__(
+        self,
+        inner: Tree,
+        ledger: Ledger,
+        *,
+        max_space: int | None = None,
+        max_files: int | None = None,
+        auto_delete: bool = False,
+        interval: float = INTERVAL,
+    ) -> None:
+        """Limits in bytes and files.  The ledger is closed with the tree.
+
+        Nothing is counted yet: that starts with the first request, in a thread, which must not be
+        there before the worker has confined itself.
+        """
+        super().__init__(inner)
+        self.ledger: Final = ledger
+        self.max_blocks: Final = UNLIMITED if max_space is None else max_space // UNIT
+        self.max_files: Final = UNLIMITED if max_files is None else max_files
+        self._counting = Counting(ledger, inner.root.fd, auto_delete=auto_delete, interval=interval)
+        self._oldest_first = OldestFirst(self, self._counting) if auto_delete else None
+        self._root_key = ledger.key(inner.root.qid.path, inner.root.fd)
+        ledger.hold(self._root_key, inner.root.fd)
+
+    def close(self) -> None:
+        self._counting.stop()
+        self.ledger.close()
+        self.inner.close()
+
+    # What hands out a node: the ledger learns that its inode is held.
+
+    def lookup(self, parent: Node, name: bytes) -> Node:
+        return self._adopt(self.inner.lookup(parent, name))
+
+    def parent(self, node: Node) -> Node:
+        above = self.inner.parent(node)
+        return above if above is self.root else self._adopt(above)
+
+    def open(self, node: Node, flags: int) -> File:
+        if node.kind != stat.S_IFREG:
+            return self.inner.open(node, flags)
+        if flags & (os.O_ACCMODE | os.O_TRUNC):
+            self._counting.ready()
+        file = self.inner.open(node, flags)
+        if flags & os.O_TRUNC:
+            self.ledger.settle(self.key(node), node.fd)
+        return self._opened(node, file, flags)
+
+    def open_for_locks(self, node: Node, flags: int) -> File:
+        return _HeldFile(self.ledger, self.key(node), self.inner.open_for_locks(node, flags))
+
+    def create(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        def create() -> tuple[Node, File]:
+            with self._room_for_entry(parent, name):
+                node, file = self.inner.create(parent, name, flags | os.O_EXCL, mode, owner)
+                return self._created(node, file, flags)
+
+        return create_or_open(self, create, parent, name, flags)
+
+    def create_unnamed(
+        self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
+    ) -> tuple[Node, File]:
+        with self.room(_blocks(parent), 1):
+            node, file = self.inner.create_unnamed(parent, name, flags, mode, owner)
+            return self._created(node, file, flags)
+
+    def publish(self, node: Node, parent: Node, name: bytes) -> None:
+        self._replacing(parent, name, partial(self.inner.publish, node, parent, name))
+        self._settle(node)
+
+    # What adds a name.
+
+    def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
+        return self._make(parent, name, lambda: self.inner.mkdir(parent, name, mode, owner))
+
+    def symlink(self, parent: Node, name: bytes, target: bytes, owner: Owner) -> Qid:
+        return self._make(parent, name, lambda: self.inner.symlink(parent, name, target, owner))
+
+    def mknod(self, parent: Node, name: bytes, mode: int, device: Device, owner: Owner) -> Qid:
+        return self._make(parent, name, lambda: self.inner.mknod(parent, name, mode, device, owner))
+
+    def link(self, node: Node, parent: Node, name: bytes) -> None:
+        with self._room_for_entry(parent, name, files=0):
+            self.inner.link(node, parent, name)
+
+    # What removes a name, if only by putting another file there: one worker at a time.
+
+    def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
+        self._counting.ready()
+        # The turn ends first: freeing what a large file had on disk may take its time.
+        with ExitStack() as held, self.ledger.turn():
+            key, fd = held.enter_context(self._pinned(parent, name))
+            self.inner.unlink(parent, name, directory=directory)
+            self.ledger.settle(key, fd)
+        self._settle(parent)
+
+    def rename(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
+        move = partial(self.inner.rename, old_parent, old_name, new_parent, new_name)
+        self._replacing(new_parent, new_name, move)
+        self._settle(old_parent)
+
+    def _replacing(self, parent: Node, name: bytes, move: Callable[[], None]) -> None:
+        """``move`` puts a file under a name, perhaps over another one."""
+        self._counting.ready()
+        while refusal := self._replaced(parent, name, move):
+            if not self.look_again():
+                raise refusal
+        self._settle(parent)
+
+    def _replaced(self, parent: Node, name: bytes, move: Callable[[], None]) -> OSError | None:
+        """Do it, or say why not: that needs room for a new name and there is none."""
+        with ExitStack() as held, self.ledger.turn():
+            key, fd = -1, -1
+            try:
+                key, fd = held.enter_context(self._pinned(parent, name))
+            except FileNotFoundError:
+                if not self.make_room(_new_entry(parent), 0):
+                    return self.full(_new_entry(parent))
+            move()
+            if fd >= 0:
+                self.ledger.settle(key, fd)
+        return None
+
+    # What changes a file's size.
+
+    def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
+        if changes.size is None:
+            return self.inner.setattr(node, file, changes)
+        self._counting.ready()
+        try:
+            self.inner.setattr(node, file, changes)
+        finally:
+            self._settle(node)
+
+    def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
+        with self.room(-(-(len(name) + len(value)) // UNIT) + _blocks(node)):
+            self.inner.xattr_set(node, name, value, flags)
+            self._settle(node)
+
+    def xattr_remove(self, node: Node, name: bytes) -> None:
+        self._counting.ready()
+        self.inner.xattr_remove(node, name)
+        self._settle(node)
+
+    def statfs(self, node: Node) -> Space:
+        """The file system as large as the limits, and as full as what is counted."""
+        space = self.inner.statfs(node)
+        self._counting.ready()
+        totals = self.ledger.totals
+        if self.max_blocks != UNLIMITED:
+            free = max(0, self.max_blocks - totals.space) * UNIT // space.bsize
+            space = space._replace(
+                blocks=self.max_blocks * UNIT // space.bsize,
+                bfree=free,
+                bavail=min(free, space.bavail),
+            )
+        if self.max_files != UNLIMITED:
+            free = max(0, self.max_files - totals.files)
+            # A file system without a fixed number of inodes (btrfs) reports none at all.
+            free = min(free, space.ffree) if space.files else free
+            space = space._replace(files=min(self.max_files, totals.files + free), ffree=free)
+        return space
+
+    # For the files and the helpers of this policy.
+
+    def key(self, node: Node) -> int:
+        """The ledger's key of a node's inode."""
+        return self.ledger.key(node.qid.path, node.fd)
+
+    def room_left(self) -> int:
+        """Bytes until the limit; less than 0 beyond it."""
+        return (self.max_blocks - self.ledger.totals.space) * UNIT
+
+    def fits(self, blocks: int, files: int) -> bool:
+        """Whether so much may be added; what adds nothing of a kind needs no room of that kind."""
+        totals = self.ledger.totals
+        return (not blocks or totals.space + blocks <= self.max_blocks) and (
+            not files or totals.files + files <= self.max_files
+        )
+
+    def make_room(self, blocks: int, files: int) -> bool:
+        """In a turn: whether so much may be added, perhaps after something has been deleted."""
+        if self.fits(blocks, files):
+            return True
+        return self._oldest_first is not None and self._oldest_first.free(blocks, files)
+
+    def look_again(self) -> bool:
+        """Out of a turn, where there was no room: whether it is worth another try."""
+        if self._oldest_first is not None and self._oldest_first.refresh():
+            return True
+        self._counting.recount()
+        return False
+
+    @contextmanager
+    def room(self, blocks: int, files: int = 0) -> Iterator[None]:
+        """The body may add so much, and count it.
+
+        Raises ``OSError``: ENOSPC, EDQUOT.
+        """
+        self._counting.ready()
+        words, totals = self.ledger.words, self.ledger.totals
+        if (
+            totals.space + words[at.SLACK] <= self.max_blocks
+            and totals.files + words[at.WORKERS].bit_count() <= self.max_files
+        ):
+            yield
+            return
+        while True:
+            with self.ledger.turn():
+                if self.make_room(blocks, files):
+                    yield
+                    return
+                refusal = self.full(blocks)
+            if not self.look_again():
+                raise refusal
+
+    def full(self, blocks: int) -> OSError:
+        """In a turn, where there is no room: why, for so much space and a file or none."""
+        if self.fits(blocks, 0):
+            return OSError(errno.EDQUOT, f"max-files: all {self.max_files} are in use")
+        return OSError(errno.ENOSPC, f"max-space: {self.room_left()} bytes are left")
+
+    def wait_until_counted(self) -> None:
+        """Before anything changes that is counted.  Raises ``OSError`` where it cannot be."""
+        self._counting.ready()
+
+    @contextmanager
+    def _room_for_entry(self, parent: Node, name: bytes, files: int = 1) -> Iterator[None]:
+        """The body adds a name to ``parent``, and so many files."""
+        try:
+            with self.room(_new_entry(parent) + files * _blocks(parent), files):
+                yield
+                self._settle(parent)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                _check_free(parent, name)
+            raise
+
+    def _make(self, parent: Node, name: bytes, make: Callable[[], Qid]) -> Qid:
+        with self._room_for_entry(parent, name):
+            qid = make()
+            try:
+                with self._pinned(parent, name) as (key, fd):
+                    same = key == self.ledger.key(qid.path, fd)
+                    self.ledger.made(key if same else None)
+            except OSError:
+                # It is there, or was: what it takes will be seen by the next count.
+                self.ledger.made(None)
+        return qid
+
+    def _adopt(self, node: Node) -> Node:
+        self._counting.begin()
+        key = self.ledger.key(node.qid.path, node.fd)
+        try:
+            self.ledger.hold(key, node.fd)
+        except OSError:
+            node.release()
+            raise
+        node.dispose = partial(self.ledger.let_go, key)
+        return node
+
+    @contextmanager
+    def _pinned(self, parent: Node, name: bytes) -> Iterator[tuple[int, int]]:
+        """What is under a name, held for a moment: its key and a descriptor.
+
+        Not a node: those are counted, and what removes a file must work when there are no more.
+        """
+        fd = os.open(name, PIN, dir_fd=parent.fd)
+        key = self.ledger.key_of(os.fstat(fd))
+        try:
+            self.ledger.hold(key, fd)
+        except OSError:
+            os.close(fd)
+            raise
+        try:
+            yield key, fd
+        finally:
+            self.ledger.let_go(key, fd)
+
+    def _settle(self, node: Node) -> None:
+        self.ledger.settle(self.key(node), node.fd)
+
+    def _created(self, node: Node, file: File, flags: int) -> tuple[Node, File]:
+        """Count a new file, which may have a name or none."""
+        named = os.fstat(node.fd).st_nlink > 0
+        try:
+            self._adopt(node)
+        except OSError:
+            file.close()
+            if named:
+                self.ledger.made(None)
+            raise
+        if named:
+            self.ledger.made(self.key(node))
+        return node, self._opened(node, file, flags)
+
+    def _opened(self, node: Node, file: File, flags: int) -> QuotaFile:
+        return QuotaFile(self, file, self.key(node), appends=bool(flags & os.O_APPEND))
+
+
+class QuotaFile(ForwardingFile):
+    """An open regular file.  Reading goes straight to the inner file.
+
+    Held for itself, and not by a node: a policy may exchange what that stands for.
+    """
+
+    __slots__ = ("_appends", "_key", "_settled", "_tree", "_words", "read")
+
+    def __init__(self, tree: QuotaTree, inner: File, key: int, *, appends: bool) -> None:
+        super().__init__(inner)
+        self._tree: Final = tree
+        self._words: Final = tree.ledger.words
+        self._key: Final = key
+        self._appends: Final = appends
+        self._settled = (-1, -1)
+        """The blocks, and ``SHRUNK``, when this file was settled last.  If it has as many blocks
+        now, and nothing was found smaller since, then nothing has to be counted."""
+        self.read = inner.read  # type: ignore[method-assign]  # the slot of this class, in its place
+        tree.ledger.opened(key)
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
+        words = self._words
+        if words[at.SPACE] + words[at.SLACK] <= self._tree.max_blocks:
+            # Far from the limit: whatever all workers are writing now, it stays below.
+            done = self.inner.write(buffers, offset)
+            seen = (os.fstat(self.inner.fileno()).st_blocks, words[at.SHRUNK])
+            if seen != self._settled:
+                self._settled = seen
+                self._tree.ledger.settle(self._key, self.inner.fileno())
+            return done
+        return self._write_near(buffers, offset)
+
+    def pin(self) -> Pin:
+        return _HeldPin(self._tree.ledger, self._key, self.inner.pin())
+
+    def ended(self) -> None:
+        self._tree.ledger.closed(self._key)
+
+    def _write_near(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Near the limit: as much as there is room for.  In place there always is."""
+        tree, fd, length = self._tree, self.inner.fileno(), sum(map(len, buffers))
+        tree.wait_until_counted()
+        again = True
+        while True:
+            with tree.ledger.turn():
+                start = os.fstat(fd).st_size if self._appends else offset
+                end = start + length
+                more = -(-growth(fd, start, end) // UNIT)
+                if tree.make_room(more, 0):
+                    fits = length
+                else:
+                    fits = affordable(fd, start, end, tree.room_left())
+                if fits == length or (fits and not again):
+                    try:
+                        return self.inner.write(first(buffers, fits), offset)
+                    finally:
+                        tree.ledger.settle(self._key, fd)
+                refusal = tree.full(more)
+            if not again:
+                raise refusal
+            again = tree.look_again()
+
+
+class _HeldPin:
+    """A pin of an open file that the ledger knows of: until a sync has ended, nothing is free."""
+
+    __slots__ = ("_inner", "_key", "_ledger")
+
+    def __init__(self, ledger: Ledger, key: int, inner: Pin) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._inner = inner
+        ledger.hold_on(key)
+
+    def sync(self, *, data_only: bool) -> None:
+        self._inner.sync(data_only=data_only)
+
+    def close(self) -> None:
+        self._inner.close()
+        self._ledger.let_go_of(self._key)
+
+
+class _HeldFile(ForwardingFile):
+    """An open file that nobody writes or reads: it only keeps the inode on disk."""
+
+    __slots__ = ("_key", "_ledger")
+
+    def __init__(self, ledger: Ledger, key: int, inner: File) -> None:
+        super().__init__(inner)
+        self._ledger = ledger
+        self._key = key
+        ledger.hold_on(key)
+
+    def ended(self) -> None:
+        self._ledger.let_go_of(self._key)
+
+
+def _blocks(node: Node) -> int:
+    """A block of the file system, in blocks of the ledger."""
+    return os.fstat(node.fd).st_blksize // UNIT
+
+
+def _new_entry(directory: Node) -> int:
+    return _NEW_ENTRY * _blocks(directory)
+
+
+def _check_free(parent: Node, name: bytes) -> None:
+    """Raises ``FileExistsError`` where there is something under the name: that comes first."""
+    try:
+        os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+    except OSError:
+        return
+    raise FileExistsError(errno.EEXIST, "the name is taken")

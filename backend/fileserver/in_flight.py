@@ -65,11 +65,12 @@ class InFlight:
         Raises ``OSError`` EAGAIN when too many flushes wait, ``RingError``.
         """
         reply = encode(Rflush(request.tag))
-        self._parked.cancel(request.oldtag)
         if self._offload.unanswered(request.oldtag):
             self._flushes.after_reply(request.oldtag, lane, reply)
         else:
             self._flushes.after_consumed(lane, reply)
+        # Not before: a flush that is refused has ended nothing.
+        self._parked.cancel(request.oldtag)
 
     def completed(self) -> list[Finished]:
         """What has come to its end after other threads did their part."""

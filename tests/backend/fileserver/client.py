@@ -74,6 +74,16 @@ TAG = Tag(1)
 ROOT = Fid(0)
 NO_ID = NONUNAME
 SECRET = b"not for guests"
+BAD_NAMES = [
+    (b"", errno.ENOENT),
+    (b".", errno.EINVAL),
+    (b"..", errno.EINVAL),
+    (b"../secret", errno.EINVAL),
+    (b"dir/file", errno.EINVAL),
+    (b"file\0", errno.EINVAL),
+    (b"x" * 256, errno.ENAMETOOLONG),
+]
+"""Names that no request makes or changes, and what it says."""
 
 
 @contextmanager

@@ -12,20 +12,10 @@ from protocol.ninep.flags import AT_REMOVEDIR, DOTL_DIRECTORY, DOTL_RDWR, SETATT
 from protocol.ninep.ids import Fid
 from protocol.ninep.messages import Trenameat, Tunlinkat
 
-from .client import ROOT, TAG, Client, refused
+from .client import BAD_NAMES, ROOT, TAG, Client, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-BAD_NAMES = [
-    (b"", errno.ENOENT),
-    (b".", errno.EINVAL),
-    (b"..", errno.EINVAL),
-    (b"../secret", errno.EINVAL),
-    (b"dir/file", errno.EINVAL),
-    (b"file\0", errno.EINVAL),
-    (b"x" * 256, errno.ENAMETOOLONG),
-]
 
 
 @pytest.fixture(autouse=True)

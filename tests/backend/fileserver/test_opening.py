@@ -35,7 +35,7 @@ from protocol.ninep.flags import (
 from protocol.ninep.ids import Fid
 from protocol.ninep.messages import Tlcreate, Tlopen
 
-from .client import NO_ID, ROOT, TAG, Client, refused, unprivileged
+from .client import BAD_NAMES, NO_ID, ROOT, TAG, Client, refused, unprivileged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -274,18 +274,7 @@ def test_create_in_or_over_what_is_no_file(client: Client, data: Path) -> None:
         client.create(b"new", fid=gone)
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        (b"", errno.ENOENT),
-        (b".", errno.EINVAL),
-        (b"..", errno.EINVAL),
-        (b"../new", errno.EINVAL),
-        (b"a/b", errno.EINVAL),
-        (b"n\0", errno.EINVAL),
-        (b"x" * 256, errno.ENAMETOOLONG),
-    ],
-)
+@pytest.mark.parametrize(("name", "code"), BAD_NAMES)
 def test_create_refuses_bad_names(client: Client, export: Path, name: bytes, code: int) -> None:
     with refused(code):
         client.create(name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.fileserver.flush import MAX_HELD
 from backend.fileserver.lane import Lane
 from backend.fileserver.parked import MAX_PARKED, Parked, ParkedRequests
 from backend.fileserver.stream import StreamSink, StreamSource
@@ -239,6 +240,20 @@ class TestInThePump:
         ]
         peer.serve(ring)
         assert peer.take(ring) == (Rflush(Tag(13)), b"")
+
+    def test_a_flush_that_is_refused_has_ended_nothing(self, peer: RingPeer) -> None:
+        self.park(peer)
+        peer.put(encode(Tread(Tag(20), FILE, 0, 1)))  # whose reply lies unread
+        peer.serve()
+        for number in range(MAX_HELD):
+            peer.put(encode(Tflush(Tag(1000 + number), Tag(20))), 1)
+        peer.put(encode(Tflush(Tag(21), Tag(11))), 1)
+        peer.serve(1)
+        assert peer.take(1) == (Rlerror(Tag(21), errno.EAGAIN), b"")
+        peer.put(encode(tlock(22, self.HOLDER, LOCK_TYPE_UNLCK)))
+        peer.serve()
+        answers = [peer.take(), peer.take(), peer.take()]
+        assert answers[2] == (Rlock(Tag(11), LOCK_SUCCESS), b"")
 
     def test_many_wait_and_each_gets_its_turn(self, peer: RingPeer) -> None:
         for number in range(MAX_PARKED):

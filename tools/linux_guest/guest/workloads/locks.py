@@ -74,11 +74,12 @@ def whole_files(file: int, path: str) -> None:
     assert in_child(path, "flock", exclusive=True) == 0
 
 
-def waiting(path: str) -> None:
+def waiting(unlocked: int, path: str) -> None:
     """A lock that is waited for comes when its holder goes, even without unlocking."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(unlocked)  # execve would, and closing any descriptor of a file drops its locks
         file = os.open("lock", os.O_RDWR)
         os.set_inheritable(file, True)
         fcntl.lockf(file, fcntl.LOCK_EX)
@@ -100,7 +101,7 @@ def main() -> None:
     for path in PATHS:
         records(file, path)
         whole_files(file, path)
-        waiting(path)
+        waiting(file, path)
     os.close(file)
     print(f"fcntl and flock against {len(PATHS)} mount(s)")
 

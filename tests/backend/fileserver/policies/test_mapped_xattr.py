@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -17,9 +18,8 @@ from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTre
 from backend.fileserver.policies.mapped_xattr import MAX_TARGET, MappedXattrTree
 from backend.fileserver.syscalls import Timespec
 from protocol.ninep.flags import DT_DIR, DT_FIFO, DT_LNK, DT_UNKNOWN, QTDIR, QTFILE, QTSYMLINK
-
-from .client import outcome, refused, unprivileged
-from .holder import Holder, read
+from tests.backend.fileserver.client import outcome, refused, unprivileged
+from tests.backend.fileserver.holder import Holder, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -197,8 +197,9 @@ def test_what_qemu_has_on_disk_is_shown_as_the_guest_made_it(
         held.file(held.tree.open(node, os.O_RDONLY))
     else:
         for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC):
-            with refused(made.code):
-                held.tree.open(node, flags)
+            for opens in (held.tree.open, held.tree.open_for_locks):
+                with refused(made.code):
+                    opens(node, flags)
             with refused(made.code):
                 held.create(b"new", flags)
         with refused(made.code):
@@ -472,6 +473,23 @@ def test_what_cannot_be_described_is_not_made(
         with refused(errno.ENOSPC):
             made.make(held.tree, held.tree.root)  # type: ignore[arg-type]  # as above
         assert list(export.iterdir()) == []
+
+
+def test_a_file_has_its_attributes_before_it_has_a_name(
+    held: Holder, steps: Steps, export: Path
+) -> None:
+    tree, root = held.tree, held.tree.root
+    create = partial(tree.create_unnamed, root, b"new", os.O_WRONLY, 0o4640, OWNER)
+    for left in range(3):
+        steps.left = left
+        with refused(errno.ENOSPC):
+            create()
+    steps.left = 3
+    node, file = create()
+    assert list(export.iterdir()) == []
+    tree.publish(held.node(node), root, b"new")
+    held.file(file)
+    assert stored(export / "new") == MADE["file"].attributes
 
 
 def views(held: Holder, steps: Steps, change: Callable[[], object]) -> Iterator[Status]:

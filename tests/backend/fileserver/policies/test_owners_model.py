@@ -22,8 +22,7 @@ from backend.fileserver.files import NO_CHANGE, Changes, Device, Owner
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
-
-from .client import outcome
+from tests.backend.fileserver.client import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -48,6 +48,10 @@ class HeldFlushes:
     def __len__(self) -> int:
         return len(self._held) + sum(map(len, self._running.values()))
 
+    def __bool__(self) -> bool:
+        """Whether any is held: asked once per batch of requests."""
+        return bool(self._held or self._running)
+
     def after_reply(self, oldtag: Tag, lane: Lane, reply: bytes) -> None:
         """Hold ``reply`` until ``answered(oldtag)``.  ``OSError`` EAGAIN when too many wait."""
         self._check_room()

@@ -46,7 +46,7 @@ class InFlight:
 
     def waiting(self) -> bool:
         """Whether something waits whose time no descriptor announces."""
-        return len(self._parked) > 0 or len(self._flushes) > 0
+        return bool(self._parked or self._flushes)
 
     def accept(self, lane: Lane, tag: Tag, answer: Deferred | Parked) -> Message | None:
         """Take over an answer that comes later; the reply, if it is there at once.

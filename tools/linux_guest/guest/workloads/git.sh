@@ -6,9 +6,9 @@ if [ ! -d /tmp/origin ]; then
     git config user.name guest
     git config user.email guest@localhost
     for round in 1 2 3 4 5; do
-        for number in $(seq 60); do
-            mkdir -p "d$((number % 12))"
-            seq $((round * number)) $((round * number + 200)) >"d$((number % 12))/file$round-$number"
+        for number in $(seq 40); do
+            mkdir -p "d$((number % 8))"
+            seq $((round * number)) $((round * number + 200)) >"d$((number % 8))/file$round-$number"
         done
         git add .
         git commit --quiet --message="round $round"

@@ -1,16 +1,13 @@
-"""fcntl and flock between processes, and with 9P2000.L between two clients of the share.
+"""fcntl and flock between processes of one mount, and between two clients of the share.
 
-The second client is a second mount (``$OTHER``).  9P2000.u has no message for locks: the guest's
-kernel keeps them for itself, one mount at a time.
+The second client is a second mount (``$OTHER``).
 """
 
 import fcntl
 import os
 import struct
 
-PATHS = ["lock"]
-if os.environ["DIALECT"] == "9p2000.L":
-    PATHS.append(os.path.join(os.environ["OTHER"], "lock"))
+PATHS = ["lock", os.path.join(os.environ["OTHER"], "lock")]
 
 
 def in_child(path: str, kind: str, exclusive: bool, wait: bool = False) -> int:

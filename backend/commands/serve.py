@@ -16,8 +16,8 @@ from backend import logs
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_no_sandbox, add_verbose, load_config
 from backend.commands.share_options import add_share, share_of
-from backend.confinement.walls import missing
-from backend.exports import check_share
+from backend.confinement.walls import Refused, missing
+from backend.exports import ExportError, check_share
 
 if TYPE_CHECKING:
     import argparse
@@ -190,6 +190,8 @@ class Server:
             log.info("connected")
             log.info("%s", self._serve_client(client, life_fd))
             code = 0
+        except (ExportError, Refused) as error:
+            log.error("%s", error)  # noqa: TRY400 -- its text says all there is
         except Exception:
             log.exception("the client cannot be served")
         finally:

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from backend.confinement import libc
+from backend.confinement.walls import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,10 +60,6 @@ _ALL: Final = {2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 
 _SIZES: Final = {2: 8, 4: 16, 6: 24}
 """Bytes of the structure that each version reads: file access, network, scopes."""
-
-
-class Unsupported(Exception):  # noqa: N818 -- a fact about the kernel, not an error
-    """The kernel's Landlock is not there or too old; the text says which."""
 
 
 def restrict(directories: Iterable[int], *, read_only: bool) -> int:

@@ -16,11 +16,13 @@ from typing import Any, Final, NamedTuple
 
 from cffi import FFI
 
-AT_EMPTY_PATH: Final = 0x1000  # linux/fcntl.h
-AT_RECURSIVE: Final = 0x8000
+_AT_EMPTY_PATH: Final = 0x1000  # linux/fcntl.h
+_AT_RECURSIVE: Final = 0x8000
 
 _OPEN_TREE_CLONE: Final = 1  # linux/mount.h
 _OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
+_MNT_DETACH: Final = 2
+
 _PR_SET_SECCOMP: Final = 22  # linux/prctl.h
 _SECCOMP_MODE_FILTER: Final = 2  # linux/seccomp.h
 _INSTRUCTION: Final = 8
@@ -105,7 +107,7 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 
 def unmount_lazily(target: str) -> None:
     """Take a mount, and what is mounted below it, out of sight (umount2(2), MNT_DETACH)."""
-    _checked(_libc.umount2(target.encode(), 2))
+    _checked(_libc.umount2(target.encode(), _MNT_DETACH))
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
@@ -118,7 +120,7 @@ def clone_tree(fd: int) -> int:
 
     The directory is the root of the copy: nothing lies above it (open_tree(2)).
     """
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE
     return _checked(_call("open_tree")(fd, b"", flags))
 
 
@@ -131,7 +133,7 @@ def attach_tree(fd: int, target: str) -> None:
 def harden_tree(fd: int, attributes: int, propagation: int) -> None:
     """Set attributes on all mounts from ``fd`` down (mount_setattr(2))."""
     attr = _ffi.new("struct mount_attr *", {"attr_set": attributes, "propagation": propagation})
-    flags = AT_EMPTY_PATH | AT_RECURSIVE
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
     _checked(_call("mount_setattr")(fd, b"", flags, attr, _ffi.sizeof(attr[0])))
 
 

@@ -34,7 +34,6 @@ _MS_NODEV: Final = 4
 _MS_NOEXEC: Final = 8
 _MS_REMOUNT: Final = 32
 _MS_REC: Final = 0x4000
-_MS_PRIVATE: Final = 1 << 18
 _MS_SLAVE: Final = 1 << 19
 
 _READ_ONLY: Final = 0x01

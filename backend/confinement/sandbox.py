@@ -15,16 +15,14 @@ from backend.confinement.walls import (
     NAMESPACES,
     PRIVILEGES,
     SECCOMP,
+    Refused,
+    Unsupported,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from backend.confinement.plan import Plan
-
-
-class Refused(Exception):  # noqa: N818 -- what the configuration asks for
-    """A wall that must hold cannot be put up; the text says which, and why."""
 
 
 class Sandbox:
@@ -73,7 +71,7 @@ class Sandbox:
     def _note(self, wall: str, put_up: Callable[[], None]) -> None:
         try:
             put_up()
-        except (landlock.Unsupported, seccomp.Unsupported) as missing:
+        except Unsupported as missing:
             self.state[wall] = str(missing)
         except OSError as error:
             not_permitted = error.errno == errno.EPERM

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from cffi import FFI
 
 from backend.confinement import libc
+from backend.confinement.walls import Unsupported
 
 LIST: Final = Path(__file__).with_name("system-calls.txt")
 
@@ -45,10 +46,6 @@ _ffi.cdef(
     int seccomp_export_bpf(void *ctx, int fd);
     """
 )
-
-
-class Unsupported(Exception):  # noqa: N818 -- a fact about the system, not an error
-    """No filter can be loaded; the text says what is missing."""
 
 
 class Condition(NamedTuple):

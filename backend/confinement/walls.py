@@ -21,6 +21,14 @@ HOLDS: Final = "holds"
 """In place of why a wall does not."""
 
 
+class Unsupported(Exception):  # noqa: N818 -- a fact about the system, not an error
+    """A wall that cannot be had here; the text says what is missing."""
+
+
+class Refused(Exception):  # noqa: N818 -- what the configuration asks for
+    """A wall that must hold cannot be put up; the text says which, and why."""
+
+
 def missing(state: Mapping[str, str]) -> list[str]:
     """The walls that do not hold, each with the reason; one line for all where there is no wall."""
     if not state:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from backend import logs
 from backend.confinement.descriptors import blind
 from backend.confinement.plan import plan_for
-from backend.confinement.sandbox import Refused, Sandbox
+from backend.confinement.sandbox import Sandbox
+from backend.confinement.walls import Refused
 from backend.exports import ExportError
 from backend.fileserver.connection import Connection
 from backend.fileserver.counters import Counters

@@ -194,3 +194,21 @@ def test_trace_is_a_capture_of_all_clients(place: Path, export: Path) -> None:
                 assert version(client)[4] == 101
         assert server.stop() == 0
     assert trace.read_bytes().count(b"9P2000.L") == 4
+
+
+def test_export_that_has_gone_is_told_in_a_line(server: Program, place: Path, export: Path) -> None:
+    export.rmdir()
+    with connect(place) as client:
+        assert client.recv(1) == b""
+    line = server.wait_for_line("error: client 1: ")
+    assert line == f"error: client 1: export path {export}: No such file or directory"
+
+
+def test_walls_are_off_loudly(place: Path, export: Path) -> None:
+    arguments = ("serve", "--path", str(export), "--listen", f"unix:{place / 's'}", "--no-sandbox")
+    with Program(*arguments) as server:
+        server.wait_for_line("info: serving ")
+        with connect(place) as client:
+            assert version(client)[4] == 101
+        assert server.stop() == 0
+        assert len([line for line in server.lines if "warning: sandbox: it is off" in line]) == 1

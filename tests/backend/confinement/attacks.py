@@ -365,6 +365,7 @@ def work(ground: Ground) -> list[str]:
     tree.mknod(root, b"fifo", stat.S_IFIFO | 0o600, Device(0, 0), NOBODY)
     folder = tree.lookup(root, b"folder")
     tree.link(node, folder, b"linked")
+    tree.link(tree.lookup(root, b"sym"), folder, b"second")
     tree.rename(root, b"sym", folder, b"sym")
     tree.setattr(node, file, Changes(mode=0o600, size=2, atime=NOW, mtime=NOW))
     try:
@@ -379,7 +380,7 @@ def work(ground: Ground) -> list[str]:
     found = sorted(entry.name.decode() for entry in listing.entries(0))
     for name in (b"made", b"fifo"):
         tree.unlink(root, name, directory=False)
-    for name in (b"linked", b"sym"):
+    for name in (b"linked", b"second", b"sym"):
         tree.unlink(folder, name, directory=False)
     tree.unlink(root, b"folder", directory=True)
     return found

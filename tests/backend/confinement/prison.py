@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from backend.confinement import libc
 from backend.confinement.plan import plan_for
-from backend.confinement.sandbox import Refused, Sandbox
+from backend.confinement.sandbox import Sandbox
+from backend.confinement.walls import Refused
 from backend.share import Share, read_share
 from backend.worker.sessions import open_tree
 from backend.worker.start import prepare_process

@@ -9,6 +9,7 @@ import pytest
 
 from backend.confinement import seccomp
 from backend.confinement.seccomp import RULES, Condition, Rule, parse
+from backend.confinement.walls import Unsupported
 from tests.backend.confinement.conftest import need
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_every_call_is_there_once_or_with_conditions() -> None:
 
 def test_no_name_is_misspelt() -> None:
     """libseccomp knows them all, but for those that are newer than it is."""
-    if isinstance(seccomp.PROGRAM, seccomp.Unsupported):
+    if isinstance(seccomp.PROGRAM, Unsupported):
         pytest.skip(str(seccomp.PROGRAM))
     library: Any = seccomp._ffi.dlopen("libseccomp.so.2")
     unknown = {

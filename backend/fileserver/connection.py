@@ -86,7 +86,7 @@ class Connection:
         self.lanes = tuple(lanes)
         self.counters = counters
         self._trace = trace
-        self._in_flight = InFlight(self.lanes)
+        self._in_flight = InFlight(self.lanes, self._send)
         self._allowed: frozenset[type[Message]] = _BEFORE_VERSION
         # What the pump answers itself, because it alone has the lanes or knows what is in flight.
         self._pumped: dict[type[Message], Callable[[Lane, Any], bytes | None]] = {

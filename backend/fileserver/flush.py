@@ -20,7 +20,7 @@ import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from backend.fileserver.lane import Lane
     from protocol.ninep.ids import Tag
@@ -40,8 +40,10 @@ class _Held(NamedTuple):
 class HeldFlushes:
     """The Rflush replies that may not be sent yet."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], send: Callable[[Lane, bytes], None]) -> None:
+        """``send`` publishes a reply on a lane, or keeps it until there is room."""
         self._lanes = lanes
+        self._send = send
         self._held: list[_Held] = []
         self._running: dict[Tag, list[tuple[Lane, bytes]]] = {}
 
@@ -75,7 +77,7 @@ class HeldFlushes:
         still = []
         for held in self._held:
             if all(self._passed(lane, mark) for lane, mark in held.marks):
-                held.lane.send(held.reply)
+                self._send(held.lane, held.reply)
                 held.lane.notify()
             else:
                 still.append(held)
@@ -96,7 +98,7 @@ class HeldFlushes:
         if pending:
             self._held.append(_Held(reply, lane, pending))
         else:
-            lane.send(reply)
+            self._send(lane, reply)
 
     @staticmethod
     def _passed(lane: Lane, mark: int) -> bool:

@@ -14,7 +14,7 @@ from protocol.ninep.codec import encode
 from protocol.ninep.messages import Rflush
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from backend.fileserver.deferred import Deferred
     from backend.fileserver.lane import Lane
@@ -35,10 +35,10 @@ class Finished(NamedTuple):
 class InFlight:
     """What a connection owes its client."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], send: Callable[[Lane, bytes], None]) -> None:
         self._offload = Offload()
         self._parked = ParkedRequests()
-        self._flushes = HeldFlushes(lanes)
+        self._flushes = HeldFlushes(lanes, send)
 
     def fileno(self) -> int:
         """Polls readable when ``completed`` has something."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backend.fileserver.tree import Tree
+    from backend.trace import TraceWriter
     from protocol.ninep.messages import Message
 
 ROOT_FID = Fid(0)
@@ -45,6 +46,7 @@ class RingPeer:
         order: int = 4,
         max_msize: int = 0,
         wrap: Callable[[Tree], Tree] | None = None,
+        trace: TraceWriter | None = None,
     ) -> None:
         self.words = [memoryview(bytearray(4096)).cast("I") for _ in range(rings)]
         self.data = [memoryview(bytearray(4096 << order)) for _ in range(rings)]
@@ -66,6 +68,7 @@ class RingPeer:
             self.session,
             [Lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],
             Counters(),
+            trace,
         )
 
     def _notifier(self, number: int):  # type: ignore[no-untyped-def]

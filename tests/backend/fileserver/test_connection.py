@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from backend.fileserver.connection import BATCH_REQUESTS
 from backend.fileserver.flush import MAX_HELD
 from backend.fileserver.handlers import HANDLERS
+from backend.trace import TraceWriter
 from protocol.ninep.codec import encode
 from protocol.ninep.dialects import Dialect
 from protocol.ninep.ids import NOFID, NOTAG, Fid, Tag
@@ -37,6 +39,7 @@ from protocol.ninep.messages import (
     Twalk,
     Twrite,
 )
+from protocol.xenpv.ids import Devid, Domid
 from protocol.xenpv.layout import IN_CONS, OUT_PROD
 from protocol.xenpv.ring import RingError
 
@@ -44,7 +47,6 @@ from .ring_peer import ROOT_FID, RingPeer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FILE = Fid(7)
 GETATTR = Tgetattr(Tag(9), ROOT_FID, 0x17FF)
@@ -227,6 +229,30 @@ def test_one_notification_tells_of_a_whole_batch(mounted: RingPeer) -> None:
     assert mounted.notified[0] == before + 1
     mounted.serve()
     assert mounted.notified[0] == before + 1
+
+
+def test_a_trace_has_every_reply_also_one_that_was_held_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "trace.pcap")
+    (tmp_path / "root").mkdir()
+    TraceWriter.create(path)
+    with TraceWriter.open(path, Domid(5), Devid(0)) as trace:
+        peer = RingPeer(tmp_path / "root", trace=trace)
+        peer.mount()
+        peer.put(encode(GETATTR), ring=0)
+        peer.serve(0)
+        peer.put(encode(Tflush(Tag(0x1234), GETATTR.tag)), ring=1)
+        peer.serve(1)
+        flushed = encode(Rflush(Tag(0x1234)))
+        assert flushed not in Path(path).read_bytes()
+        answer = peer.take(ring=0)
+        assert answer is not None
+        peer.serve(0)
+        assert peer.take(ring=1) == (Rflush(Tag(0x1234)), b"")
+        assert peer.call(Tflush(Tag(0x4321), GETATTR.tag)) == Rflush(Tag(0x4321))
+        peer.close()
+    traced = Path(path).read_bytes()
+    for reply in (answer[0], Rflush(Tag(0x1234)), Rflush(Tag(0x4321))):
+        assert encode(reply) in traced
 
 
 class TestFlush:

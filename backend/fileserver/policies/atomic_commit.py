@@ -128,7 +128,7 @@ class AtomicCommitTree(ForwardingTree):
         else:
             if target is not None:
                 self._check_file(old_parent, old_name)
-            self._check_empty(new_parent, new_name)
+            self._check_empty(new_parent, new_name, (old_parent, old_name))
             self.inner.rename(old_parent, old_name, new_parent, new_name)
         if target is not None:
             target.drop()
@@ -234,15 +234,26 @@ class AtomicCommitTree(ForwardingTree):
         if self._pending.at(parent, name) is not None:
             raise OSError(errno.EEXIST, "the name is taken")
 
-    def _check_empty(self, parent: Node, name: bytes) -> None:
-        """Dom0 does not know that a directory is not empty when what is in it is pending."""
+    def _check_empty(
+        self, parent: Node, name: bytes, source: tuple[Node, bytes] | None = None
+    ) -> None:
+        """Dom0 does not know that a directory is not empty when what is in it is pending.
+
+        ``source`` is what is to be there instead, and must be another directory.
+        """
         if not self._pending.by_entry:
             return
         with suppress(FileNotFoundError):
             found = self.inner.lookup(parent, name)
             found.release()
-            if found.kind == stat.S_IFDIR and self._pending.within(found.qid.path):
-                raise OSError(errno.ENOTEMPTY, "files are being written in it")
+            if found.kind != stat.S_IFDIR or not self._pending.within(found.qid.path):
+                return
+            if source is not None:
+                instead = self.inner.lookup(*source)
+                instead.release()
+                if instead.kind != stat.S_IFDIR or instead.qid.path == found.qid.path:
+                    return
+            raise OSError(errno.ENOTEMPTY, "files are being written in it")
 
     def _check_file(self, parent: Node, name: bytes) -> None:
         """Dom0 does not know that the name is taken, and would let a directory have it."""

@@ -10,6 +10,10 @@ from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.fileserver.policies.atomic_commit import AtomicCommitTree
+from backend.fileserver.policies.mapped_xattr import MappedXattrTree
+from backend.fileserver.policies.read_only import ReadOnlyTree
+from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from protocol.ninep import fields as f
 from protocol.ninep.codec import HEADER_SIZE, encode
 from protocol.ninep.ids import NOFID, NOTAG, Tag
@@ -29,6 +33,8 @@ from tests.fuzz.target import Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from backend.fileserver.tree import Tree
+
 _HEADER: Final = Struct("<IBH")  # size[4] type[1] tag[2], intro(5)
 
 SECRET: Final = b"not for guests"
@@ -40,6 +46,12 @@ _STRINGS: Final = (
     *(b"a", b"a", b"b", b"c", b"dir", b"file", b"link", b"fifo", b"..", b".", b"", b"a/b", b"\0"),
     *(b"x" * 255, b"x" * 256, b"user.a", b"user.virtfs.mode", b"security.capability", b"../secret"),
     *(b"9P2000.L", b"9P2000.u", b"b 1 2", b"1", b"\xff\xfe"),
+)
+_POLICIES: Final[tuple[Callable[[Tree], Tree] | None, ...]] = (
+    None,
+    AtomicCommitTree,
+    lambda tree: SyncOnCloseTree(AtomicCommitTree(MappedXattrTree(tree))),
+    ReadOnlyTree,
 )
 _REPLIES: Final = frozenset((Rerror, Rlerror, *REPLIES.values()))
 _EDGES: Final = (
@@ -61,9 +73,10 @@ _EDGES: Final = (
 
 
 def run(data: bytes) -> None:
-    """The bytes choose the dialect, the requests and the rings they come on."""
+    """The bytes choose the policies, the dialect, the requests and the rings they come on."""
     choices = Choices(data)
-    with _export() as root, contextlib.closing(RingPeer(root, order=3)) as peer:
+    wrap = choices.pick(_POLICIES)
+    with _export() as root, contextlib.closing(RingPeer(root, order=3, wrap=wrap)) as peer:
         _hand_shake(peer, choices.pick((b"9P2000.L", b"9P2000.u")))
         while choices:
             ring = choices.below(2)

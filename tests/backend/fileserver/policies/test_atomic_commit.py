@@ -412,6 +412,12 @@ def test_where_a_rename_cannot_lead(client: Client, export: Path) -> None:
     client.create(b"inside", fid=client.walk(b"b"))
     with refused(errno.ENOTEMPTY):
         client.rename(b"a", b"b")
+    client.rename(b"b", b"b")
+    with refused(errno.ENOENT):
+        client.rename(b"missing", b"b")
+    client.clunk(client.create(b"plain"))
+    with refused(errno.EISDIR):
+        client.rename(b"plain", b"b")
     with refused(errno.ENOTEMPTY):
         client.unlink(b"b", AT_REMOVEDIR)
     client.unlink(b"a", AT_REMOVEDIR)

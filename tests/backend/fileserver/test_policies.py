@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
 from protocol.ninep.flags import DOTL_DIRECTORY, DOTL_RDWR
 
 from .client import ROOT, Client, refused
@@ -127,4 +128,31 @@ def test_what_closing_reports_reaches_the_guest_and_the_fid_is_gone(export: Path
     client.mount()  # a new session asks nobody
     assert client.in_use() == {ROOT}
     client.create(b"last")
+    client.close()
+
+
+class CountedFile(WrappedFile):
+    """Counts how often it ends."""
+
+    ends: ClassVar[list[str]] = []
+
+    def ended(self) -> None:
+        self.ends.append("ended")
+
+
+class CountedTree(WrappedTree):
+    def wrap(self, file: File) -> File:
+        return CountedFile(file)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_policys_file_ends_once_however_it_ends(export: Path, waits: bool) -> None:
+    client = Client(
+        str(export), wrap=lambda local: CountedTree(SyncOnCloseTree(local) if waits else local)
+    )
+    client.mount()
+    for end in (client.clunk, client.remove, lambda _fid: client.mount()):
+        CountedFile.ends.clear()
+        end(client.create(b"file", data=b"x"))
+        assert CountedFile.ends == ["ended"]
     client.close()

@@ -2,7 +2,8 @@
 
 Treaddir's handler with all its system calls, at the message size that Linux uses at most; no ring
 and no client.  Each row is the CPU time of the best of several rounds, because everything else on
-the machine only ever adds.  ``filtered`` goes through a policy that looks at each entry.
+the machine only ever adds.  ``mapped`` is ``security_model=mapped-xattr``; ``filtered`` is a policy
+that looks at each entry.
 
     python tools/bench_listing.py --files 100000 /dev/shm
 """
@@ -25,6 +26,7 @@ from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.limits import Limits
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.session import Session
 from protocol.ninep.directory import ENTRY_SIZE, decode_entries
 from protocol.ninep.flags import DOTL_DIRECTORY
@@ -110,6 +112,7 @@ def main() -> None:
         print(f"ls -f    {ls:7.1f} ms")
         for name, took in (
             ("server", _listing(directory, lambda tree: tree)),
+            ("mapped", _listing(directory, MappedXattrTree)),
             ("filtered", _listing(directory, _FilteredTree)),
         ):
             print(f"{name:8} {took:7.1f} ms, {took / ls:.2f} times ls -f")

@@ -18,6 +18,9 @@ ENTRY: Final = struct.Struct("<BIQQBH")
 ENTRY_SIZE: Final = ENTRY.size
 """Bytes of a Dirent without its name."""
 
+_TYPE_AT: Final = 21
+_LENGTH_AT: Final = 22
+
 _unpack_entry = ENTRY.unpack_from
 # Makes a NamedTuple of a tuple that has its length, in half the time.
 _new: Any = tuple.__new__
@@ -52,6 +55,21 @@ def decode_entries(data: bytes) -> list[Dirent]:
         raise ProtocolError("directory entry cut short") from None
     _check_end(at, end)
     return entries
+
+
+def retype_entries(data: bytes, old: int, new: int) -> bytes:
+    """The same entries of an Rreaddir, with the type ``new`` wherever it was ``old``.
+
+    ``data`` is whole entries, which whoever packed them answers for.
+    """
+    changed = bytearray(data)
+    at = 0
+    end = len(data)
+    while at < end:
+        if changed[at + _TYPE_AT] == old:
+            changed[at + _TYPE_AT] = new
+        at += ENTRY_SIZE + changed[at + _LENGTH_AT] + (changed[at + _LENGTH_AT + 1] << 8)
+    return bytes(changed)
 
 
 def encode_stat(stat: Stat) -> bytes:

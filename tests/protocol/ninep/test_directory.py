@@ -18,6 +18,7 @@ from protocol.ninep.directory import (
     decode_stats,
     encode_entry,
     encode_stat,
+    retype_entries,
 )
 from protocol.ninep.ids import NOTAG
 from protocol.ninep.messages import Dirent, Qid, Stat
@@ -33,6 +34,17 @@ def test_entries_are_the_schemas(entries: list[Any]) -> None:
     data = b"".join(encode_entry(*entry) for entry in ours)
     assert data == b"".join(schema.DIRENT.build(entry) for entry in entries)
     assert decode_entries(data) == ours
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries=st.lists(kinds(f.DIRENT), max_size=4), old=st.integers(0, 255))
+def test_one_type_is_changed_and_nothing_else(entries: list[Any], old: int) -> None:
+    ours = [to_tuple(f.DIRENT, entry) for entry in entries]
+    for kind in (old, *(entry.type for entry in ours)):
+        data = retype_entries(b"".join(encode_entry(*entry) for entry in ours), kind, 7)
+        assert decode_entries(data) == [
+            entry._replace(type=7) if entry.type == kind else entry for entry in ours
+        ]
 
 
 @settings(max_examples=60, deadline=None)

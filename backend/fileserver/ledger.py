@@ -52,7 +52,7 @@ class Totals(NamedTuple):
 class Ledger:
     """One worker's view of the counts of a root.
 
-    Safe to call from several threads, as a count and a deferred fsync need it.
+    One thread calls all methods but ``count``, which may run in another.
     """
 
     def __init__(self, directory: str, root_fd: int) -> None:
@@ -134,36 +134,31 @@ class Ledger:
 
         Raises ``OSError``: EMFILE, ENOSPC where the ledger can take no more of them.
         """
-        with self._file.lock:
-            count = self._held.get(key, 0)
-            if not count:
+        count = self._held.get(key, 0)
+        if not count:
+            with self._file.lock:
                 self._enter(key, fd)
-            self._held[key] = count + 1
+        self._held[key] = count + 1
 
     def let_go(self, key: int, fd: int) -> None:
         """Close ``fd``, for which ``hold`` was called."""
         if self._closed:
             os.close(fd)
-            return
-        with self._file.lock:
-            table = self._file.table()
-            place = table.place(key)
-            self._settle(table, place, fd)
-            orphan = table.words[place + HOLDERS] & ORPHAN
-            if not orphan:
-                self._drop(key)
-        # What is freed counts as long as it takes to free it.
-        os.close(fd)
-        if orphan:
-            self.let_go_of(key)
+        elif self._held[key] > 1:
+            self._held[key] -= 1
+            os.close(fd)
+        else:
+            self._let_go_last(key, fd)
 
     def hold_on(self, key: int) -> None:
         """A held inode is held once more, by a descriptor that is none of the ledger's business."""
-        with self._file.lock:
-            self._held[key] += 1
+        self._held[key] += 1
 
     def let_go_of(self, key: int) -> None:
         """That descriptor has been closed."""
+        if self._held[key] > 1:
+            self._held[key] -= 1
+            return
         with self._file.lock:
             self._drop(key)
 
@@ -189,22 +184,22 @@ class Ledger:
 
     def opened(self, key: int) -> None:
         """A held file is open for reading or writing, and held as long."""
-        with self._file.lock:
-            self._held[key] += 1
-            count = self._open[key] = self._open.get(key, 0) + 1
-            if count == 1:
+        count = self._open[key] = self._open.get(key, 0) + 1
+        self._held[key] += 1
+        if count == 1:
+            with self._file.lock:
                 table = self._file.table()
                 table.words[table.place(key) + OPENERS] |= self._own
 
     def closed(self, key: int) -> None:
         """What ``opened`` was called for has been closed."""
-        with self._file.lock:
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]
+            with self._file.lock:
                 table = self._file.table()
                 table.words[table.place(key) + OPENERS] &= ~self._own
-            self._drop(key)
+        self.let_go_of(key)
 
     def in_use(self, key: int) -> tuple[bool, bool]:
         """Of a file that this worker holds once: does anybody else hold it, is it open anywhere."""
@@ -250,6 +245,20 @@ class Ledger:
                     self._correct(found, then)
         finally:
             self._file.end_counting()
+
+    def _let_go_last(self, key: int, fd: int) -> None:
+        with self._file.lock:
+            table = self._file.table()
+            place = table.place(key)
+            self._settle(table, place, fd)
+            orphan = table.words[place + HOLDERS] & ORPHAN
+            if not orphan:
+                self._drop(key)
+        # What is freed counts as long as it takes to free it.
+        os.close(fd)
+        if orphan:
+            with self._file.lock:
+                self._drop(key)
 
     # From here on: under the lock.
 
@@ -363,10 +372,7 @@ class Ledger:
             words[at.FILES_CHURN] += 1
 
     def _drop(self, key: int) -> None:
-        count = self._held[key] - 1
-        if count:
-            self._held[key] = count
-            return
+        """This worker holds it no more."""
         del self._held[key]
         table = self._file.table()
         self._release(table, table.place(key), self._own)

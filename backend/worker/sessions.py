@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from backend.exports import open_export
+from backend.exports import ExportError, open_export
 from backend.fileserver.ledger import Ledger
 from backend.fileserver.limits import Limits, Slots
 from backend.fileserver.local_tree import LocalTree
@@ -91,9 +91,9 @@ def _open_named(files: Sequence[NamedFile], allowed: Sequence[str]) -> Tree:
 def _limited(tree: Tree, share: Share, quota_dir: str) -> Tree:
     try:
         ledger = Ledger(quota_dir, tree.root.fd)
-    except BaseException:
+    except OSError as error:
         tree.close()
-        raise
+        raise ExportError(f"no quota in {quota_dir}: {error.strerror}") from error
     return QuotaTree(
         tree,
         ledger,

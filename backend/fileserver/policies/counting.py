@@ -32,6 +32,9 @@ BATCH: Final = 1024
 _TRIES: Final = 16
 """Counts that come to nothing because Dom0 moves directories about meanwhile."""
 
+_LONG: Final = INTERVAL / 20
+"""Seconds; a count that takes longer is followed by a pause that is longer in proportion."""
+
 _PEEK: Final = 0.02
 """Seconds between looks at a count that another worker is busy with."""
 
@@ -43,13 +46,21 @@ class Counting:
         self._ledger = ledger
         self._root_fd = root_fd
         self._keep = BATCH if auto_delete else 0
-        self.interval: Final = interval
+        self._interval = interval
         self._begun = False
+        self._took = 0.0
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._oldest: list[OldFile] = []
         self._error: OSError | None = None
         self._failed_at = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds between counts: longer where they take long, so that a guest which stays at its
+        limit has Dom0 count for a twentieth of the time at the most.
+        """
+        return self._interval * max(1.0, self._took / _LONG)
 
     def begin(self) -> None:
         """The first request is here: count, if nobody has since the last worker was killed."""
@@ -72,7 +83,7 @@ class Counting:
     def recount(self) -> None:
         """A limit was met: look, in the background, whether Dom0 has made room meanwhile."""
         self._ledger.bury()
-        if self._ledger.stale or self._ledger.age >= self.interval:
+        if self._ledger.stale or self._ledger.age >= self.pause:
             self._start()
 
     def oldest(self) -> list[OldFile]:
@@ -89,7 +100,7 @@ class Counting:
 
     def _count(self, *, again: bool = False) -> None:
         """Wait for a count; one that runs already will do."""
-        if self._error is not None and time.monotonic() < self._failed_at + self.interval:
+        if self._error is not None and time.monotonic() < self._failed_at + self._interval:
             raise self._error
         self._start(again=again)
         self._join()
@@ -123,5 +134,6 @@ class Counting:
         found = Census(self._ledger.key_of, held, self._keep, stopped).run(self._root_fd)
         if found is not None:
             self._oldest = found.oldest
-            log.debug("quota: %d files counted in %.1f s", found.files, time.monotonic() - start)
+            self._took = time.monotonic() - start
+            log.debug("quota: %d files counted in %.1f s", found.files, self._took)
         return found

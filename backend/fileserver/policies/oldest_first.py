@@ -55,7 +55,7 @@ class OldestFirst:
         Raises ``OSError`` as ``Counting.oldest``.
         """
         now = time.monotonic()
-        if not self._gained and now < self._counted_at + self._counting.interval:
+        if not self._gained and now < self._counted_at + self._counting.pause:
             return False
         self._gained = False
         self._counted_at = now

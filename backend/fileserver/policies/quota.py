@@ -20,18 +20,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver import ledger_file as at
-from backend.fileserver.allocation import affordable, first, growth
 from backend.fileserver.creating import create_or_open
 from backend.fileserver.ledger import UNIT
 from backend.fileserver.policies.counting import INTERVAL, Counting
-from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
+from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.oldest_first import OldestFirst
+from backend.fileserver.policies.quota_files import HeldFile, QuotaFile
 from backend.fileserver.root import PIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from backend.fileserver.files import Changes, Device, File, Node, Owner, Pin, Space
+    from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
     from backend.fileserver.ledger import Ledger
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Qid
@@ -96,7 +96,7 @@ class QuotaTree(ForwardingTree):
         return self._opened(node, file, flags)
 
     def open_for_locks(self, node: Node, flags: int) -> File:
-        return _HeldFile(self.ledger, self.key(node), self.inner.open_for_locks(node, flags))
+        return HeldFile(self.ledger, self.key(node), self.inner.open_for_locks(node, flags))
 
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
@@ -116,8 +116,11 @@ class QuotaTree(ForwardingTree):
             return self._created(node, file, flags)
 
     def publish(self, node: Node, parent: Node, name: bytes) -> None:
-        self._replacing(parent, name, partial(self.inner.publish, node, parent, name))
-        self._settle(node)
+        def publish() -> None:
+            self.inner.publish(node, parent, name)
+            self._settle(node)
+
+        self._replacing(parent, name, publish)
 
     # What adds a name.
 
@@ -131,7 +134,7 @@ class QuotaTree(ForwardingTree):
         return self._make(parent, name, lambda: self.inner.mknod(parent, name, mode, device, owner))
 
     def link(self, node: Node, parent: Node, name: bytes) -> None:
-        with self._room_for_entry(parent, name, files=0):
+        with self._spared(self.key(node)), self._room_for_entry(parent, name, files=0):
             self.inner.link(node, parent, name)
 
     # What removes a name, if only by putting another file there: one worker at a time.
@@ -147,7 +150,8 @@ class QuotaTree(ForwardingTree):
 
     def rename(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
         move = partial(self.inner.rename, old_parent, old_name, new_parent, new_name)
-        self._replacing(new_parent, new_name, move)
+        with self._pinned(old_parent, old_name) as (key, _fd), self._spared(key):
+            self._replacing(new_parent, new_name, move)
         self._settle(old_parent)
 
     def _replacing(self, parent: Node, name: bytes, move: Callable[[], None]) -> None:
@@ -184,7 +188,8 @@ class QuotaTree(ForwardingTree):
             self._settle(node)
 
     def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
-        with self.room(-(-(len(name) + len(value)) // UNIT) + _blocks(node)):
+        blocks = -(-(len(name) + len(value)) // UNIT) + _blocks(node)
+        with self._spared(self.key(node)), self.room(blocks):
             self.inner.xattr_set(node, name, value, flags)
             self._settle(node)
 
@@ -287,6 +292,15 @@ class QuotaTree(ForwardingTree):
                 _check_free(parent, name)
             raise
 
+    @contextmanager
+    def _spared(self, key: int) -> Iterator[None]:
+        """A held file that is not to be deleted to make room for what is done with it."""
+        self.ledger.opened(key)
+        try:
+            yield
+        finally:
+            self.ledger.closed(key)
+
     def _make(self, parent: Node, name: bytes, make: Callable[[], Qid]) -> Qid:
         with self._room_for_entry(parent, name):
             qid = make()
@@ -347,103 +361,6 @@ class QuotaTree(ForwardingTree):
 
     def _opened(self, node: Node, file: File, flags: int) -> QuotaFile:
         return QuotaFile(self, file, self.key(node), appends=bool(flags & os.O_APPEND))
-
-
-class QuotaFile(ForwardingFile):
-    """An open regular file.  Reading goes straight to the inner file.
-
-    Held for itself, and not by a node: a policy may exchange what that stands for.
-    """
-
-    __slots__ = ("_appends", "_key", "_settled", "_tree", "_words", "read")
-
-    def __init__(self, tree: QuotaTree, inner: File, key: int, *, appends: bool) -> None:
-        super().__init__(inner)
-        self._tree: Final = tree
-        self._words: Final = tree.ledger.words
-        self._key: Final = key
-        self._appends: Final = appends
-        self._settled = (-1, -1)
-        """The blocks, and ``SHRUNK``, when this file was settled last.  If it has as many blocks
-        now, and nothing was found smaller since, then nothing has to be counted."""
-        self.read = inner.read  # type: ignore[method-assign]  # the slot of this class, in its place
-        tree.ledger.opened(key)
-
-    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
-        words = self._words
-        if words[at.SPACE] + words[at.SLACK] <= self._tree.max_blocks:
-            # Far from the limit: whatever all workers are writing now, it stays below.
-            done = self.inner.write(buffers, offset)
-            seen = (os.fstat(self.inner.fileno()).st_blocks, words[at.SHRUNK])
-            if seen != self._settled:
-                self._settled = seen
-                self._tree.ledger.settle(self._key, self.inner.fileno())
-            return done
-        return self._write_near(buffers, offset)
-
-    def pin(self) -> Pin:
-        return _HeldPin(self._tree.ledger, self._key, self.inner.pin())
-
-    def ended(self) -> None:
-        self._tree.ledger.closed(self._key)
-
-    def _write_near(self, buffers: Sequence[memoryview], offset: int) -> int:
-        """Near the limit: as much as there is room for.  In place there always is."""
-        tree, fd, length = self._tree, self.inner.fileno(), sum(map(len, buffers))
-        tree.wait_until_counted()
-        again = True
-        while True:
-            with tree.ledger.turn():
-                start = os.fstat(fd).st_size if self._appends else offset
-                end = start + length
-                more = -(-growth(fd, start, end) // UNIT)
-                if tree.make_room(more, 0):
-                    fits = length
-                else:
-                    fits = affordable(fd, start, end, tree.room_left())
-                if fits == length or (fits and not again):
-                    try:
-                        return self.inner.write(first(buffers, fits), offset)
-                    finally:
-                        tree.ledger.settle(self._key, fd)
-                refusal = tree.full(more)
-            if not again:
-                raise refusal
-            again = tree.look_again()
-
-
-class _HeldPin:
-    """A pin of an open file that the ledger knows of: until a sync has ended, nothing is free."""
-
-    __slots__ = ("_inner", "_key", "_ledger")
-
-    def __init__(self, ledger: Ledger, key: int, inner: Pin) -> None:
-        self._ledger = ledger
-        self._key = key
-        self._inner = inner
-        ledger.hold_on(key)
-
-    def sync(self, *, data_only: bool) -> None:
-        self._inner.sync(data_only=data_only)
-
-    def close(self) -> None:
-        self._inner.close()
-        self._ledger.let_go_of(self._key)
-
-
-class _HeldFile(ForwardingFile):
-    """An open file that nobody writes or reads: it only keeps the inode on disk."""
-
-    __slots__ = ("_key", "_ledger")
-
-    def __init__(self, ledger: Ledger, key: int, inner: File) -> None:
-        super().__init__(inner)
-        self._ledger = ledger
-        self._key = key
-        ledger.hold_on(key)
-
-    def ended(self) -> None:
-        self._ledger.let_go_of(self._key)
 
 
 def _blocks(node: Node) -> int:

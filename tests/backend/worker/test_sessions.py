@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.exports import ExportError
 from backend.fileserver.files import NOBODY
 from backend.share import SecurityModel, Share
 from backend.worker.sessions import open_tree
@@ -34,3 +35,10 @@ def test_owners_are_kept_as_the_security_model_says(tmp_path: Path) -> None:
         (tmp_path / model.value).mkdir()
         share = Share(str(tmp_path / model.value), security_model=model)
         assert made(share) == attributes
+
+
+def test_a_ledger_that_cannot_be_kept_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    share = Share(str(tmp_path), max_files=5)
+    with pytest.raises(ExportError, match=r"no quota in .*/file/quota: Not a directory"):
+        open_tree(share, (), str(tmp_path / "file/quota"))

@@ -124,6 +124,27 @@ def test_of_a_file_that_a_fid_stands_for_the_space_is_freed(
             node.release()
 
 
+def test_what_is_renamed_is_not_deleted_to_make_room_for_its_name(
+    tree: QuotaTree, export: Path
+) -> None:
+    for age in (9, 8):
+        old(export / f"f{age}", age, 128 * KIB)
+    tree.rename(tree.root, b"f9", tree.root, b"moved")
+    assert names(export) == {"moved"}
+
+
+def test_what_is_linked_is_not_deleted_to_make_room_for_its_name(
+    tree: QuotaTree, export: Path
+) -> None:
+    for age in (9, 8):
+        old(export / f"f{age}", age, 128 * KIB)
+    node = tree.lookup(tree.root, b"f9")
+    tree.link(node, tree.root, b"twin")
+    assert names(export) == {"f9", "twin"}
+    assert os.fstat(node.fd).st_size == 128 * KIB
+    node.release()
+
+
 def test_where_files_are_short_one_that_a_fid_stands_for_is_spared(
     tree: QuotaTree, export: Path
 ) -> None:

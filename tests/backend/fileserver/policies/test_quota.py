@@ -375,3 +375,14 @@ def test_locks_keep_a_file_on_disk(held: Holder) -> None:
     assert bytes_used(tree) == 100 * KIB
     locks.close()
     assert bytes_used(tree) == 0
+
+
+def test_offsets_beyond_any_file_are_refused_near_the_limit_too(held: Holder) -> None:
+    _node, file = held.create(b"file")
+    for offset in (1 << 63, (1 << 64) - 1):
+        with refused(errno.EFBIG):
+            write(file, b"x", offset)
+    outcome(lambda: write(file, b"xy", (1 << 63) - 1), errno.EFBIG, errno.EINVAL)
+    with refused(errno.EBADF):
+        write(held.open(b"file"), b"x")
+    assert bytes_used(quota_of(held)) <= 4 * KIB

@@ -1,0 +1,118 @@
+"""Open files of a tree with a quota: what is written through them is counted, and fits."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver import ledger_file as at
+from backend.fileserver.allocation import affordable, first, growth
+from backend.fileserver.ledger import UNIT
+from backend.fileserver.local_files import MAX_OFFSET
+from backend.fileserver.policies.forwarding import ForwardingFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backend.fileserver.files import File, Pin
+    from backend.fileserver.ledger import Ledger
+    from backend.fileserver.policies.quota import QuotaTree
+
+
+class QuotaFile(ForwardingFile):
+    """An open regular file.  Reading goes straight to the inner file.
+
+    Held for itself, and not by a node: a policy may exchange what that stands for.
+    """
+
+    __slots__ = ("_appends", "_key", "_settled", "_tree", "_words", "read")
+
+    def __init__(self, tree: QuotaTree, inner: File, key: int, *, appends: bool) -> None:
+        super().__init__(inner)
+        self._tree: Final = tree
+        self._words: Final = tree.ledger.words
+        self._key: Final = key
+        self._appends: Final = appends
+        self._settled = (-1, -1)
+        """The blocks, and ``SHRUNK``, when this file was settled last.  If it has as many blocks
+        now, and nothing was found smaller since, then nothing has to be counted."""
+        self.read = inner.read  # type: ignore[method-assign]  # the slot of this class, in its place
+        tree.ledger.opened(key)
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
+        words = self._words
+        if words[at.SPACE] + words[at.SLACK] <= self._tree.max_blocks:
+            # Far from the limit: whatever all workers are writing now, it stays below.
+            done = self.inner.write(buffers, offset)
+            seen = (os.fstat(self.inner.fileno()).st_blocks, words[at.SHRUNK])
+            if seen != self._settled:
+                self._settled = seen
+                self._tree.ledger.settle(self._key, self.inner.fileno())
+            return done
+        return self._write_near(buffers, offset)
+
+    def pin(self) -> Pin:
+        return _HeldPin(self._tree.ledger, self._key, self.inner.pin())
+
+    def ended(self) -> None:
+        self._tree.ledger.closed(self._key)
+
+    def _write_near(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Near the limit: as much as there is room for.  In place there always is."""
+        if not self.writable or offset > MAX_OFFSET:
+            return self.inner.write(buffers, offset)  # which says why not
+        tree, fd, length = self._tree, self.inner.fileno(), sum(map(len, buffers))
+        tree.wait_until_counted()
+        again = True
+        while True:
+            with tree.ledger.turn():
+                start = os.fstat(fd).st_size if self._appends else offset
+                end = min(start + length, MAX_OFFSET)
+                more = -(-growth(fd, start, end) // UNIT)
+                if tree.make_room(more, 0):
+                    fits = length
+                else:
+                    fits = affordable(fd, start, end, tree.room_left())
+                if fits == length or (fits and not again):
+                    try:
+                        return self.inner.write(first(buffers, fits), offset)
+                    finally:
+                        tree.ledger.settle(self._key, fd)
+                refusal = tree.full(more)
+            if not again:
+                raise refusal
+            again = tree.look_again()
+
+
+class _HeldPin:
+    """A pin of an open file that the ledger knows of: until a sync has ended, nothing is free."""
+
+    __slots__ = ("_inner", "_key", "_ledger")
+
+    def __init__(self, ledger: Ledger, key: int, inner: Pin) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._inner = inner
+        ledger.hold_on(key)
+
+    def sync(self, *, data_only: bool) -> None:
+        self._inner.sync(data_only=data_only)
+
+    def close(self) -> None:
+        self._inner.close()
+        self._ledger.let_go_of(self._key)
+
+
+class HeldFile(ForwardingFile):
+    """An open file that nobody writes or reads: it only keeps the inode on disk."""
+
+    __slots__ = ("_key", "_ledger")
+
+    def __init__(self, ledger: Ledger, key: int, inner: File) -> None:
+        super().__init__(inner)
+        self._ledger = ledger
+        self._key = key
+        ledger.hold_on(key)
+
+    def ended(self) -> None:
+        self._ledger.let_go_of(self._key)

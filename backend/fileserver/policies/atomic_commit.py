@@ -186,12 +186,14 @@ class AtomicCommitTree(ForwardingTree):
         try:
             self._copy_attributes(node, new)
             # Linux 6.1 with cache=loose has a second fid open, by which it writes its cache back.
-            reopened += [
-                (file, self.inner.open(new, file.flags)) for file in writers if file is not writer
-            ]
+            for file in writers:
+                if file is not writer:
+                    anew = self.inner.open(new, file.flags)
+                    reopened.append((file, anew))  # before the next one may fail
         except OSError:
             new.release()
-            opened.discard()
+            for _, anew in reopened:
+                anew.discard()
             raise
         node.exchange(new)
         pending = Pending(self._pending, node, opened, entry, old=new)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.fileserver.deferred import resume, run_now
-from backend.fileserver.files import NOBODY, Device
+from backend.fileserver.files import NOBODY, Changes, Device
 from backend.fileserver.handlers import HANDLERS
+from backend.fileserver.limits import Slots
+from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.atomic_commit import AtomicCommitTree
 from backend.fileserver.policies.mapped_xattr import MappedXattrTree
 from backend.fileserver.unnamed import HIDDEN_PREFIX
@@ -30,6 +32,7 @@ from protocol.ninep.flags import (
 from protocol.ninep.messages import Tclunk
 from tests.backend.fileserver.client import ROOT, TAG, Client, refused
 from tests.backend.fileserver.disk import WatchedDisk
+from tests.backend.fileserver.holder import Holder
 from tests.backend.fileserver.policies.share_client import ShareClient
 
 if TYPE_CHECKING:
@@ -296,6 +299,26 @@ def test_attributes_that_cannot_be_kept_keep_the_old_file(
     disk.fail(errno.EOPNOTSUPP, "list")  # a file system without them
     client.clunk(truncated(client, b"old", how))
     assert dom0(export) == {"old": b""}
+
+
+def test_too_few_descriptors_for_all_writers_keep_the_old_file(export: Path) -> None:
+    (export / "file").write_bytes(b"old")
+    slots = Slots("descriptors", 9)
+    held = Holder(AtomicCommitTree(LocalTree(str(export), slots)))
+    node = held.lookup(b"file")
+    writers = [held.file(held.tree.open(node, os.O_WRONLY)) for _ in range(3)]
+    # The root, the file, three writers; the new file takes two, each writer but the first one more.
+    slots.capacity = 8  # type: ignore[misc]
+    with refused(errno.EMFILE):
+        held.tree.setattr(node, writers[0], Changes(size=0))
+    assert slots.used == 5
+    assert dom0(export) == {"file": b"old"}
+    slots.capacity = 9  # type: ignore[misc]
+    held.tree.setattr(node, writers[0], Changes(size=0))
+    held.release()
+    assert dom0(export) == {"file": b""}
+    held.tree.close()
+    assert slots.used == 0
 
 
 def test_a_writer_whose_close_fails_does_not_publish(

@@ -168,19 +168,21 @@ class Ledger:
             table = self._file.table()
             self._settle(table, table.place(key), fd)
 
-    def made(self, key: int | None) -> None:
-        """An inode with a name has been created, and is held; ``None``: it has gone from its name
-        already.  One without a name has been counted by ``hold``.
+    def made(self, key: int | None, files: int = 1, blocks: int = 0) -> None:
+        """An inode with a name has been created, and is held.
+
+        ``None``: it is not, because it has gone from its name already, or cannot be held; then
+        ``blocks`` are what it may take.  One without a name is counted by ``hold``.
         """
         words = self.words
         with self._file.lock:
-            words[at.FILES] += 1
-            words[at.FILES_CHURN] += 1
             if key is not None:
                 table = self._file.table()
                 blocks = table.words[table.place(key) + BLOCKS]
-                words[at.SPACE] += blocks
-                words[at.SPACE_CHURN] += blocks
+            words[at.FILES] += files
+            words[at.FILES_CHURN] += files
+            words[at.SPACE] += blocks
+            words[at.SPACE_CHURN] += blocks
 
     def opened(self, key: int) -> None:
         """A held file is open for reading or writing, and held as long."""

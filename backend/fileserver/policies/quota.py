@@ -104,7 +104,8 @@ class QuotaTree(ForwardingTree):
         def create() -> tuple[Node, File]:
             with self._room_for_entry(parent, name):
                 node, file = self.inner.create(parent, name, flags | os.O_EXCL, mode, owner)
-                return self._created(node, file, flags)
+                # Whatever has become of its name: who removed it has counted it off.
+                return self._created(node, file, flags, named=True)
 
         return create_or_open(self, create, parent, name, flags)
 
@@ -113,7 +114,9 @@ class QuotaTree(ForwardingTree):
     ) -> tuple[Node, File]:
         with self.room(_blocks(parent), 1):
             node, file = self.inner.create_unnamed(parent, name, flags, mode, owner)
-            return self._created(node, file, flags)
+            # Where there are no unnamed files it has a name, which nobody else can guess.
+            named = os.fstat(node.fd).st_nlink > 0
+            return self._created(node, file, flags, named=named)
 
     def publish(self, node: Node, parent: Node, name: bytes) -> None:
         def publish() -> None:
@@ -307,10 +310,10 @@ class QuotaTree(ForwardingTree):
             try:
                 with self._pinned(parent, name) as (key, fd):
                     same = key == self.ledger.key(qid.path, fd)
-                    self.ledger.made(key if same else None)
+                    self.ledger.made(key if same else None, 1, _blocks(parent))
             except OSError:
-                # It is there, or was: what it takes will be seen by the next count.
-                self.ledger.made(None)
+                # It is there, or who removed it has counted it off.
+                self.ledger.made(None, 1, _blocks(parent))
         return qid
 
     def _adopt(self, node: Node) -> Node:
@@ -345,15 +348,13 @@ class QuotaTree(ForwardingTree):
     def _settle(self, node: Node) -> None:
         self.ledger.settle(self.key(node), node.fd)
 
-    def _created(self, node: Node, file: File, flags: int) -> tuple[Node, File]:
-        """Count a new file, which may have a name or none."""
-        named = os.fstat(node.fd).st_nlink > 0
+    def _created(self, node: Node, file: File, flags: int, *, named: bool) -> tuple[Node, File]:
+        """Count a new file."""
         try:
             self._adopt(node)
         except OSError:
             file.close()
-            if named:
-                self.ledger.made(None)
+            self.ledger.made(None, int(named))
             raise
         if named:
             self.ledger.made(self.key(node))

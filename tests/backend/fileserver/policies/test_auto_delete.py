@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +13,11 @@ from backend.fileserver.files import NOBODY
 
 from ..client import refused
 from ..holder import write
-from ..quotas import RAM, needs_ram, quota, scanned
+from ..quotas import needs_ram, quota, scanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from backend.fileserver.policies.quota import QuotaTree
 
@@ -27,14 +25,6 @@ KIB = 1024
 SPACE = 256 * KIB
 
 pytestmark = needs_ram
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(dir=RAM))
-    (path / "export").mkdir()
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

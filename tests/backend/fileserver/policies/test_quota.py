@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,23 +17,15 @@ from backend.fileserver.policies.quota import QuotaTree
 
 from ..client import outcome, refused, unprivileged
 from ..holder import Holder, write
-from ..quotas import RAM, bytes_used, needs_ram, quota, scanned, with_quota
+from ..quotas import bytes_used, needs_ram, quota, scanned, with_quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 KIB = 1024
 SPACE = 256 * KIB
 FILES = 8
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where a file has the blocks that were written, and no others."""
-    path = Path(tempfile.mkdtemp(dir=RAM))
-    (path / "export").mkdir()
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

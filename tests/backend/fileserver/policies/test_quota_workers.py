@@ -159,6 +159,8 @@ def test_a_worker_killed_amid_a_change_leaves_a_usable_ledger(
             guests.go(guest)
             guest.wait(30)
             assert tree.ledger.words[at.BUSY] == 1
+            if number == 2:
+                Ledger(str(ledgers), tree.root.fd).close()
             file.write([memoryview(bytes(5000))], 5000 * number)
             assert tree.ledger.stale
         expected = scanned(export)
@@ -303,6 +305,8 @@ def test_what_changes_during_a_count_leaves_the_total_in_doubt(export: Path, led
     (export / "known").write_bytes(bytes(100_000))
     with quota(export, ledgers) as tree:
         tree.wait_until_counted()
+        gone, orphan = tree.create(tree.root, b"gone", os.O_RDWR, 0o600, NOBODY)
+        tree.unlink(tree.root, b"gone", directory=False)
         before = tree.ledger.totals
 
         def count(held: frozenset[int]) -> Found:
@@ -316,6 +320,8 @@ def test_what_changes_during_a_count_leaves_the_total_in_doubt(export: Path, led
 
         nodes: list[tuple[Node, File]] = []
         tree.ledger.count(count, lambda: True, again=True)
+        orphan.close()
+        gone.release()
         assert tree.ledger.totals == scanned(export)
         for node, file in nodes:
             file.close()

@@ -91,6 +91,7 @@ def _replace_directories(attributes: int, proc_clone: int) -> None:
     """Every directory that is held becomes the root of a tree of its own.
 
     Descriptors of one directory become one tree: two trees could not rename or link between them.
+    The copy of a slave mount is a slave of the same master: it follows Dom0's mounts as well.
     """
     clones: dict[tuple[int, int], int] = {}
     for fd in held_directories(of_proc=True):
@@ -100,7 +101,7 @@ def _replace_directories(attributes: int, proc_clone: int) -> None:
         key = file_key(fd)
         if key not in clones:
             clones[key] = libc.clone_tree(fd)
-            libc.harden_tree(clones[key], attributes, _MS_SLAVE)
+            libc.harden_tree(clones[key], attributes)
         os.dup2(clones[key], fd, inheritable=False)
     for fd in clones.values():
         os.close(fd)  # a tree lives as long as one copy of the descriptor that it was made with

@@ -53,7 +53,7 @@ class Counting:
         self._stopping = threading.Event()
         self._oldest: list[OldFile] = []
         self._error: OSError | None = None
-        self._failed_at = 0.0
+        self._ended_at = float("-inf")
 
     @property
     def pause(self) -> float:
@@ -83,7 +83,7 @@ class Counting:
     def recount(self) -> None:
         """A limit was met: look, in the background, whether Dom0 has made room meanwhile."""
         self._ledger.bury()
-        if self._ledger.stale or self._ledger.age >= self.pause:
+        if not self._rests() and (self._ledger.stale or self._ledger.age >= self.pause):
             self._start()
 
     def oldest(self) -> list[OldFile]:
@@ -98,9 +98,13 @@ class Counting:
         self._stopping.set()
         self._join()
 
+    def _rests(self) -> bool:
+        """Whether the last count, which may have come to nothing, was here just now."""
+        return time.monotonic() < self._ended_at + self.pause
+
     def _count(self, *, again: bool = False) -> None:
         """Wait for a count; one that runs already will do."""
-        if self._error is not None and time.monotonic() < self._failed_at + self._interval:
+        if self._error is not None and self._rests():
             raise self._error
         self._start(again=again)
         self._join()
@@ -121,19 +125,20 @@ class Counting:
             self._thread.join()
 
     def _run(self, again: bool) -> None:
+        started = time.monotonic()
         try:
             self._ledger.count(self._census, lambda: self._stopping.wait(_PEEK), again=again)
         except OSError as error:
             log.warning("quota: %s", error.strerror or error)
-            self._failed_at = time.monotonic()
             self._error = error
+        finally:
+            self._ended_at = time.monotonic()
+            self._took = self._ended_at - started
 
     def _census(self, held: frozenset[int]) -> Found | None:
-        start = time.monotonic()
         stopped = self._stopping.is_set
         found = Census(self._ledger.key_of, held, self._keep, stopped).run(self._root_fd)
         if found is not None:
             self._oldest = found.oldest
-            self._took = time.monotonic() - start
-            log.debug("quota: %d files counted in %.1f s", found.files, self._took)
+            log.debug("quota: %d files, %d KiB", found.files, found.space // 2)
         return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.fileserver import ledger_file as at
 from backend.fileserver.deferred import run_now
 from backend.fileserver.files import NOBODY, Changes, Device
 from backend.fileserver.ledger import UNIT
@@ -294,7 +295,7 @@ def test_what_cannot_be_counted_cannot_grow(export: Path, tmp_path: Path) -> Non
         # It is not looked at again at once.
         with refused(errno.EACCES):
             tree.mkdir(tree.root, b"dir", 0o700, NOBODY)
-        tree._counting._failed_at -= 3600
+        tree._counting._ended_at -= 3600
         tree.mkdir(tree.root, b"dir", 0o700, NOBODY)
         locked.release()
     tree.close()
@@ -375,3 +376,19 @@ def test_offsets_beyond_any_file_are_refused_near_the_limit_too(held: Holder) ->
     with refused(errno.EBADF):
         write(held.open(b"file"), b"x")
     assert bytes_used(quota_of(held)) <= 4 * KIB
+
+
+def test_counts_that_come_to_nothing_have_their_pause_too(folder: Path) -> None:
+    (folder / "export/file").write_bytes(bytes(SPACE))
+    with quota(folder / "export", folder / "q", max_space=SPACE, interval=3600) as tree:
+        tree.wait_until_counted()
+        tree._counting._ended_at = float("-inf")
+        tree.ledger.words[at.COUNTED_AT] -= 4_000_000
+        tree._counting._stopping.set()  # so that each count gives up
+        threads = set()
+        for _ in range(5):
+            with refused(errno.ENOSPC):
+                tree.mkdir(tree.root, b"dir", 0o700, NOBODY)
+            tree._counting._join()
+            threads.add(tree._counting._thread)
+        assert len(threads) == 1

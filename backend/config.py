@@ -167,8 +167,8 @@ class Config:
     run_dir: str = _key(
         "/run/xen-fileproxy",
         Kind("an absolute path", _absolute_path),
-        "Directory of the running supervisor: its lock and its status socket. Without this key, "
-        "users other than root have it at `$XDG_RUNTIME_DIR/xen-fileproxy`, or "
+        "Directory of the running supervisor: its lock, its status socket, and what quotas count. "
+        "Without this key, users other than root have it at `$XDG_RUNTIME_DIR/xen-fileproxy`, or "
         "`/tmp/xen-fileproxy-UID` where that variable is not set.",
     )
     log_level: str = _key(

@@ -21,7 +21,7 @@ from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.quota import QuotaTree
 
 from ..client import refused
-from ..quotas import quota, scanned
+from ..quotas import needs_ram, quota, scanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,8 @@ MAX_SPACE = 2 << 20
 MAX_FILES = 90
 
 Guest = subprocess.Popen[str]
+
+pytestmark = needs_ram
 
 
 class Guests:
@@ -73,8 +75,13 @@ class Guests:
 
 
 @pytest.fixture
-def ledgers(tmp_path: Path) -> Path:
-    return tmp_path / "ledgers"
+def export(folder: Path) -> Path:
+    return folder / "export"
+
+
+@pytest.fixture
+def ledgers(folder: Path) -> Path:
+    return folder / "ledgers"
 
 
 @pytest.fixture

@@ -5,35 +5,28 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from backend.fileserver import local_xattrs
+from backend.fileserver import local_attributes, local_xattrs
 from backend.fileserver.creating import create_or_open
-from backend.fileserver.files import NOBODY, Node, Space
+from backend.fileserver.files import Node
 from backend.fileserver.limits import descriptor_slots
 from backend.fileserver.local_files import MAX_OFFSET, LocalDirectory, LocalFile
 from backend.fileserver.names import DOT_DOT
 from backend.fileserver.qids import QidSpace
 from backend.fileserver.root import PIN, PIN_DIRECTORY, check_beneath, open_root
-from backend.fileserver.syscalls import OMIT, utimensat
 from backend.fileserver.unnamed import NO_TMPFILE, UnnamedFiles, hidden_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from backend.fileserver.files import Changes, Device, File, Owner
+    from backend.fileserver.files import Changes, Device, File, Owner, Space
     from backend.fileserver.limits import Slots
     from backend.fileserver.qids import Status
     from protocol.ninep.messages import Qid
 
-_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
-
 _MADE_KINDS: Final = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK)
 """What ``mknod`` makes.  A device node in Dom0 would be a door into Dom0's kernel."""
-
-_REOPENED: Final = (stat.S_IFREG, stat.S_IFDIR)
-"""What has user attributes (xattr(7)); nothing else is opened for real either."""
 
 
 class LocalTree:
@@ -205,77 +198,34 @@ class LocalTree:
         return self._qids.qid(status), status
 
     def setattr(self, node: Node, file: File | None, changes: Changes) -> None:
-        """In this order, because a change of size sets mtime, and one of owner clears set-id bits.
-
-        On the pinned inode: a symbolic link is changed itself, or says EOPNOTSUPP (mode).  An
-        owner that this process may not give stays as it was, without an error: a guest whose
-        files all belong to the worker's user could not unpack an archive otherwise.
-        """
-        mode, owner, size, atime, mtime, touch = changes
-        if mode is not None and node.kind == stat.S_IFLNK:
-            # Kernels before 6.6 change it and then report that they did not.
-            raise OSError(errno.EOPNOTSUPP, "a symbolic link has no mode of its own")
-        if size is not None:
-            self._resize(node, file, size)
-        inode = b"%d" % node.fd
-        if touch:
-            os.chown(inode, *NOBODY, dir_fd=self._proc)
-        if owner != NOBODY:
-            with suppress(PermissionError):
-                os.chown(inode, *owner, dir_fd=self._proc)
-        if mode is not None:
-            os.chmod(inode, mode, dir_fd=self._proc)
-        if atime != OMIT or mtime != OMIT:
-            utimensat(inode, atime, mtime, dir_fd=self._proc)
+        # The size first, because that sets mtime.
+        local_attributes.check_changes(node, changes)
+        if changes.size is not None:
+            self._resize(node, file, changes.size)
+        local_attributes.change(self._proc, node.fd, changes)
 
     def xattr_get(self, node: Node, name: bytes) -> bytes:
-        local_xattrs.check_readable(name)
-        if node.kind not in _REOPENED:
-            raise OSError(errno.ENODATA, "neither a regular file nor a directory")
-        with self._reopened(node, os.O_RDONLY) as fd:
-            return os.getxattr(fd, name)
+        return local_xattrs.get(self._proc, node, name)
 
     def xattr_values(self, node: Node, names: Sequence[bytes]) -> list[bytes | None]:
-        if node.kind not in _REOPENED:
-            return [None] * len(names)
-        with self._reopened(node, os.O_RDONLY) as fd:
-            return [local_xattrs.value(fd, name) for name in names]
+        return local_xattrs.values(self._proc, node, names)
 
     def xattr_list(self, node: Node) -> list[bytes]:
-        if node.kind not in _REOPENED:
-            return []
-        with self._reopened(node, os.O_RDONLY) as fd:
-            return local_xattrs.names(fd)
+        return local_xattrs.names(self._proc, node)
 
     def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
-        local_xattrs.check_writable(name)
-        with self._reopened(node, os.O_WRONLY) as fd:
-            os.setxattr(fd, name, value, flags)
+        local_xattrs.put(self._proc, node, name, value, flags)
 
     def xattr_remove(self, node: Node, name: bytes) -> None:
-        local_xattrs.check_writable(name)
-        with self._reopened(node, os.O_WRONLY) as fd:
-            os.removexattr(fd, name)
+        local_xattrs.remove(self._proc, node, name)
 
     def statfs(self, node: Node) -> Space:
-        # f_blocks counts units of f_frsize (statvfs(3)); 9P has one size only, and Linux
-        # multiplies by that.
-        found = os.fstatvfs(node.fd)
-        return Space(
-            found.f_frsize,
-            found.f_blocks,
-            found.f_bfree,
-            found.f_bavail,
-            found.f_files,
-            found.f_ffree,
-            found.f_fsid,
-            found.f_namemax,
-        )
+        return local_attributes.space(node.fd)
 
     def _created(self, fd: int, flags: int, mode: int, owner: Owner) -> tuple[Node, LocalFile]:
         file = LocalFile(fd, self._descriptors, writable=_writable(flags))
         try:
-            self._settle(fd, mode, owner)
+            local_attributes.settle(self._proc, fd, mode, owner)
             return self._pin(b"%d" % fd, os.O_PATH | os.O_CLOEXEC, self._proc), file
         except OSError:
             file.close()
@@ -289,22 +239,10 @@ class LocalTree:
         """
         fd = os.open(name, PIN, dir_fd=parent.fd)
         try:
-            self._settle(fd, mode, owner)
+            local_attributes.settle(self._proc, fd, mode, owner)
             return self._qids.qid(os.fstat(fd))
         finally:
             os.close(fd)
-
-    def _settle(self, fd: int, mode: int, owner: Owner) -> None:
-        """Give a new file its owner, as far as this process may (security model "none"), and its
-        set-id bits, which chown(2) takes away and mkdir(2) does not set.
-        """
-        inode = b"%d" % fd
-        if owner != NOBODY:
-            with suppress(OSError):
-                os.chown(inode, owner.uid, owner.gid, dir_fd=self._proc)
-        if mode & _SET_ID:
-            with suppress(OSError):
-                os.chmod(inode, mode, dir_fd=self._proc)
 
     def _resize(self, node: Node, file: File | None, size: int) -> None:
         if size > MAX_OFFSET:
@@ -317,24 +255,6 @@ class LocalTree:
             os.ftruncate(opened.fileno(), size)
         finally:
             opened.close()
-
-    @contextmanager
-    def _reopened(self, node: Node, access: int) -> Iterator[int]:
-        """Open for one call that an ``O_PATH`` descriptor does not take (f*xattr).
-
-        Not by a path through /proc, which the worker may have given up by now.  ``access`` asks for
-        the permission that the call would ask for.  Raises ``OSError``: EPERM for what may not be
-        reopened, and what open(2) says.
-        """
-        if node.kind == stat.S_IFDIR:
-            access = os.O_RDONLY | os.O_DIRECTORY
-        elif node.kind != stat.S_IFREG:
-            raise OSError(errno.EPERM, "neither a regular file nor a directory")
-        fd = os.open(b"%d" % node.fd, access | os.O_CLOEXEC, dir_fd=self._proc)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
 
     def _pin(self, name: bytes, flags: int, dir_fd: int) -> Node:
         fd = self._open(name, flags, dir_fd)

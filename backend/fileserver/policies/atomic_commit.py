@@ -22,13 +22,13 @@ import os
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from backend.fileserver.creating import create_or_open
 from backend.fileserver.files import Changes, Owner
 from backend.fileserver.policies.atomic_files import AtomicDirectory, AtomicFile
 from backend.fileserver.policies.forwarding import ForwardingTree
-from backend.fileserver.policies.pending import Key, Pending, PendingTable
+from backend.fileserver.policies.known_nodes import KnownNodes
+from backend.fileserver.policies.pending import Pending, PendingTable
 from backend.fileserver.qids import ShownStatus
 from backend.fileserver.unnamed import HIDDEN_PREFIX
 
@@ -45,7 +45,7 @@ class AtomicCommitTree(ForwardingTree):
     def __init__(self, inner: Tree) -> None:
         super().__init__(inner)
         self._pending = PendingTable(inner)
-        self._known: WeakValueDictionary[Key, Node] = WeakValueDictionary()
+        self._known = KnownNodes()
         self._in_place: dict[int, AtomicFile] = {}
 
     def lookup(self, parent: Node, name: bytes) -> Node:
@@ -55,7 +55,7 @@ class AtomicCommitTree(ForwardingTree):
         if pending is not None:
             return pending.node.hold()
         node = self.inner.lookup(parent, name)
-        return self._remembered(node, parent, name) if node.kind == stat.S_IFREG else node
+        return self._known.remembered(node, parent, name) if node.kind == stat.S_IFREG else node
 
     def open(self, node: Node, flags: int) -> File:
         if node.kind == stat.S_IFDIR:
@@ -114,7 +114,7 @@ class AtomicCommitTree(ForwardingTree):
             with suppress(FileNotFoundError):
                 self.inner.unlink(parent, name, directory=False)
             pending.drop()
-        self._forget(parent, name)
+        self._known.forget(parent, name)
 
     def rename(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
         _check_shown(old_name, errno.ENOENT)
@@ -134,7 +134,7 @@ class AtomicCommitTree(ForwardingTree):
             target.drop()
         if source is not None:
             source.move(new_parent, new_name)
-        self._moved((old_parent, old_name), (new_parent, new_name))
+        self._known.moved((old_parent, old_name), (new_parent, new_name))
 
     def getattr(self, node: Node) -> tuple[Qid, Status]:
         qid, status = self.inner.getattr(node)
@@ -158,7 +158,7 @@ class AtomicCommitTree(ForwardingTree):
         if flags & os.O_ACCMODE == os.O_RDONLY:
             # It is empty, and nobody is about to write it: whole already.
             node, file = self.inner.create(parent, name, flags | os.O_EXCL, mode, owner)
-            return self._remembered(node, parent, name), file
+            return self._known.remembered(node, parent, name), file
         with suppress(FileNotFoundError):
             self.inner.lookup(parent, name).release()
             raise OSError(errno.EEXIST, "the name is taken")
@@ -168,7 +168,7 @@ class AtomicCommitTree(ForwardingTree):
         node, opened = self.inner.create_unnamed(parent, name, flags, mode, owner)
         writer = self._opened(opened, flags, node)
         writer.join(Pending(self._pending, node, opened, (parent, name)), opened)
-        return self._remembered(node, parent, name), writer
+        return self._known.remembered(node, parent, name), writer
 
     def _replace(self, node: Node, writer: AtomicFile) -> None:
         """Have ``writer`` write a new file in place of ``node``'s, if that can be done."""
@@ -272,32 +272,6 @@ class AtomicCommitTree(ForwardingTree):
             return False
         found.release()
         return found.qid.path == node.qid.path
-
-    def _remembered(self, node: Node, parent: Node, name: bytes) -> Node:
-        """The node that stands for this file under this name already, or this one from now on."""
-        key = (parent.qid.path, name)
-        known = self._known.get(key)
-        if known is not None and known.held:
-            if known.qid.path == node.qid.path:
-                known.qid = node.qid  # with the version of now
-                node.release()
-                return known.hold()
-            known.stand_at(None)
-        node.stand_at((parent, name))
-        self._known[key] = node
-        return node
-
-    def _forget(self, parent: Node, name: bytes) -> None:
-        known = self._known.pop((parent.qid.path, name), None)
-        if known is not None:
-            known.stand_at(None)
-
-    def _moved(self, old: tuple[Node, bytes], new: tuple[Node, bytes]) -> None:
-        node = self._known.pop((old[0].qid.path, old[1]), None)
-        self._forget(*new)
-        if node is not None and node.held:
-            node.stand_at(new)
-            self._known[new[0].qid.path, new[1]] = node
 
 
 def _check_shown(name: bytes, code: int) -> None:

@@ -42,7 +42,7 @@ class OldestFirst:
 
     def free(self, blocks: int, files: int) -> bool:
         """In a turn: delete until so much may be added; whether it may be."""
-        while not self._tree.fits(blocks, files):
+        while not self._tree.room.fits(blocks, files):
             if not self._batch:
                 return False
             with suppress(OSError):
@@ -81,7 +81,7 @@ class OldestFirst:
                 return False
             pinned, is_open = tree.ledger.in_use(key)
             # The inode itself is there as long as a fid stands for it; only its space can be freed.
-            if is_open or (pinned and not tree.fits(0, files)):
+            if is_open or (pinned and not tree.room.fits(0, files)):
                 return False
             tree.inner.unlink(parent, name, directory=False)
             tree.ledger.settle(key, node.fd)

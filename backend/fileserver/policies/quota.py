@@ -4,10 +4,8 @@ Space that is full is ENOSPC, as on a disk of that size, which is what statfs sh
 agrees with the error.  Files that are full are EDQUOT: "no space left" would send people to df,
 which shows space, where "disk quota exceeded" names the cause.
 
-How a limit holds although many processes add at once, without a lock on the way that is taken most:
-the ledger keeps a slack, as much as all workers together may add between a look at the totals and
-the next.  Whoever finds more room than the slack goes ahead and counts afterwards.  Nearer to the
-limit one worker at a time looks, adds and counts (``Ledger.turn``).
+Each operation knows what it may add at the most, asks for that much room (``quota_room``), and has
+the ledger count what it did add.
 """
 
 from __future__ import annotations
@@ -19,13 +17,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from backend.fileserver import ledger_file as at
 from backend.fileserver.creating import create_or_open
 from backend.fileserver.ledger import UNIT
 from backend.fileserver.policies.counting import INTERVAL, Counting
 from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.oldest_first import OldestFirst
 from backend.fileserver.policies.quota_files import HeldFile, QuotaFile
+from backend.fileserver.policies.quota_room import Room
 from backend.fileserver.root import PIN
 
 if TYPE_CHECKING:
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
     from backend.fileserver.ledger import Ledger
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Qid
-
-UNLIMITED: Final = 1 << 59
-"""In blocks or files; below what the ledger says as long as nobody has counted."""
 
 _NEW_ENTRY: Final = 3
 """File system blocks that a new name may add to its directory: ext4 splits a leaf and an index
@@ -64,10 +59,14 @@ class QuotaTree(ForwardingTree):
         """
         super().__init__(inner)
         self.ledger: Final = ledger
-        self.max_blocks: Final = UNLIMITED if max_space is None else max_space // UNIT
-        self.max_files: Final = UNLIMITED if max_files is None else max_files
         self._counting = Counting(ledger, inner.root.fd, auto_delete=auto_delete, interval=interval)
-        self._oldest_first = OldestFirst(self, self._counting) if auto_delete else None
+        self.room: Final = Room(
+            ledger,
+            self._counting,
+            OldestFirst(self, self._counting) if auto_delete else None,
+            max_space=max_space,
+            max_files=max_files,
+        )
         self._root_key = ledger.key(inner.root.qid.path, inner.root.fd)
         ledger.hold(self._root_key, inner.root.fd)
 
@@ -112,7 +111,7 @@ class QuotaTree(ForwardingTree):
     def create_unnamed(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
-        with self.room(_blocks(parent), 1):
+        with self.room.adding(_blocks(parent), 1):
             node, file = self.inner.create_unnamed(parent, name, flags, mode, owner)
             # Where there are no unnamed files it has a name, which nobody else can guess.
             named = os.fstat(node.fd).st_nlink > 0
@@ -161,7 +160,7 @@ class QuotaTree(ForwardingTree):
         """``move`` puts a file under a name, perhaps over another one."""
         self._counting.ready()
         while refusal := self._replaced(parent, name, move):
-            if not self.look_again():
+            if not self.room.look_again():
                 raise refusal
         self._settle(parent)
 
@@ -172,8 +171,8 @@ class QuotaTree(ForwardingTree):
             try:
                 key, fd = held.enter_context(self._pinned(parent, name))
             except FileNotFoundError:
-                if not self.make_room(_new_entry(parent), 0):
-                    return self.full(_new_entry(parent))
+                if not self.room.make(_new_entry(parent), 0):
+                    return self.room.full(_new_entry(parent))
             move()
             if fd >= 0:
                 self.ledger.settle(key, fd)
@@ -192,7 +191,7 @@ class QuotaTree(ForwardingTree):
 
     def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
         blocks = -(-(len(name) + len(value)) // UNIT) + _blocks(node)
-        with self._spared(self.key(node)), self.room(blocks):
+        with self._spared(self.key(node)), self.room.adding(blocks):
             self.inner.xattr_set(node, name, value, flags)
             self._settle(node)
 
@@ -202,82 +201,15 @@ class QuotaTree(ForwardingTree):
         self._settle(node)
 
     def statfs(self, node: Node) -> Space:
-        """The file system as large as the limits, and as full as what is counted."""
         space = self.inner.statfs(node)
         self._counting.ready()
-        totals = self.ledger.totals
-        if self.max_blocks != UNLIMITED:
-            free = max(0, self.max_blocks - totals.space) * UNIT // space.bsize
-            space = space._replace(
-                blocks=self.max_blocks * UNIT // space.bsize,
-                bfree=free,
-                bavail=min(free, space.bavail),
-            )
-        if self.max_files != UNLIMITED:
-            free = max(0, self.max_files - totals.files)
-            # A file system without a fixed number of inodes (btrfs) reports none at all.
-            free = min(free, space.ffree) if space.files else free
-            space = space._replace(files=min(self.max_files, totals.files + free), ffree=free)
-        return space
+        return self.room.shown(space)
 
-    # For the files and the helpers of this policy.
+    # For the files of this tree, and for who deletes from it.
 
     def key(self, node: Node) -> int:
         """The ledger's key of a node's inode."""
         return self.ledger.key(node.qid.path, node.fd)
-
-    def room_left(self) -> int:
-        """Bytes until the limit; less than 0 beyond it."""
-        return (self.max_blocks - self.ledger.totals.space) * UNIT
-
-    def fits(self, blocks: int, files: int) -> bool:
-        """Whether so much may be added; what adds nothing of a kind needs no room of that kind."""
-        totals = self.ledger.totals
-        return (not blocks or totals.space + blocks <= self.max_blocks) and (
-            not files or totals.files + files <= self.max_files
-        )
-
-    def make_room(self, blocks: int, files: int) -> bool:
-        """In a turn: whether so much may be added, perhaps after something has been deleted."""
-        if self.fits(blocks, files):
-            return True
-        return self._oldest_first is not None and self._oldest_first.free(blocks, files)
-
-    def look_again(self) -> bool:
-        """Out of a turn, where there was no room: whether it is worth another try."""
-        if self._oldest_first is not None and self._oldest_first.refresh():
-            return True
-        self._counting.recount()
-        return False
-
-    @contextmanager
-    def room(self, blocks: int, files: int = 0) -> Iterator[None]:
-        """The body may add so much, and count it.
-
-        Raises ``OSError``: ENOSPC, EDQUOT.
-        """
-        self._counting.ready()
-        words, totals = self.ledger.words, self.ledger.totals
-        if (
-            totals.space + words[at.SLACK] <= self.max_blocks
-            and totals.files + words[at.WORKERS].bit_count() <= self.max_files
-        ):
-            yield
-            return
-        while True:
-            with self.ledger.turn():
-                if self.make_room(blocks, files):
-                    yield
-                    return
-                refusal = self.full(blocks)
-            if not self.look_again():
-                raise refusal
-
-    def full(self, blocks: int) -> OSError:
-        """In a turn, where there is no room: why, for so much space and a file or none."""
-        if self.fits(blocks, 0):
-            return OSError(errno.EDQUOT, f"max-files: all {self.max_files} are in use")
-        return OSError(errno.ENOSPC, f"max-space: {self.room_left()} bytes are left")
 
     def wait_until_counted(self) -> None:
         """Before anything changes that is counted.  Raises ``OSError`` where it cannot be."""
@@ -287,7 +219,7 @@ class QuotaTree(ForwardingTree):
     def _room_for_entry(self, parent: Node, name: bytes, files: int = 1) -> Iterator[None]:
         """The body adds a name to ``parent``, and so many files."""
         try:
-            with self.room(_new_entry(parent) + files * _blocks(parent), files):
+            with self.room.adding(_new_entry(parent) + files * _blocks(parent), files):
                 yield
                 self._settle(parent)
         except OSError as error:

@@ -25,12 +25,13 @@ class QuotaFile(ForwardingFile):
     Held for itself, and not by a node: a policy may exchange what that stands for.
     """
 
-    __slots__ = ("_appends", "_key", "_settled", "_tree", "_words", "read")
+    __slots__ = ("_appends", "_key", "_max_blocks", "_settled", "_tree", "_words", "read")
 
     def __init__(self, tree: QuotaTree, inner: File, key: int, *, appends: bool) -> None:
         super().__init__(inner)
         self._tree: Final = tree
         self._words: Final = tree.ledger.words
+        self._max_blocks: Final = tree.room.max_blocks
         self._key: Final = key
         self._appends: Final = appends
         self._settled = (-1, -1)
@@ -41,7 +42,7 @@ class QuotaFile(ForwardingFile):
 
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
         words = self._words
-        if words[at.SPACE] + words[at.SLACK] <= self._tree.max_blocks:
+        if words[at.SPACE] + words[at.SLACK] <= self._max_blocks:
             # Far from the limit: whatever all workers are writing now, it stays below.
             done = self.inner.write(buffers, offset)
             seen = (os.fstat(self.inner.fileno()).st_blocks, words[at.SHRUNK])
@@ -61,7 +62,8 @@ class QuotaFile(ForwardingFile):
         """Near the limit: as much as there is room for.  In place there always is."""
         if not self.writable or offset > MAX_OFFSET:
             return self.inner.write(buffers, offset)  # which says why not
-        tree, fd, length = self._tree, self.inner.fileno(), sum(map(len, buffers))
+        tree, room = self._tree, self._tree.room
+        fd, length = self.inner.fileno(), sum(map(len, buffers))
         tree.wait_until_counted()
         again = True
         while True:
@@ -69,19 +71,16 @@ class QuotaFile(ForwardingFile):
                 start = os.fstat(fd).st_size if self._appends else offset
                 end = min(start + length, MAX_OFFSET)
                 more = -(-growth(fd, start, end) // UNIT)
-                if tree.make_room(more, 0):
-                    fits = length
-                else:
-                    fits = affordable(fd, start, end, tree.room_left())
+                fits = length if room.make(more, 0) else affordable(fd, start, end, room.left())
                 if fits == length or (fits and not again):
                     try:
                         return self.inner.write(first(buffers, fits), offset)
                     finally:
                         tree.ledger.settle(self._key, fd)
-                refusal = tree.full(more)
+                refusal = room.full(more)
             if not again:
                 raise refusal
-            again = tree.look_again()
+            again = room.look_again()
 
 
 class _HeldPin:

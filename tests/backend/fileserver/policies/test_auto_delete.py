@@ -191,7 +191,7 @@ def test_one_count_serves_many_deletions(tree: QuotaTree, export: Path) -> None:
     counts = []
     for number in range(7):
         make(tree, b"new%d" % number)
-        counts.append(tree._oldest_first is not None and tree._oldest_first._counted_at)
+        counts.append(tree.room._oldest_first is not None and tree.room._oldest_first._counted_at)
     assert len(set(counts)) <= 2
     assert names(export) == {"f1", *(f"new{number}" for number in range(7))}
 

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+UNIT: Final = 512
+"""Bytes of a block as stat(2) counts them."""
+
 WORDS: Final = 4
 """Of 64 bits each: the key (0: free), then these."""
 
 BLOCKS: Final = 1
-"""What the ledger has counted for it, in units of 512 bytes."""
+"""What the ledger has counted for it, in units of ``UNIT``."""
 HOLDERS: Final = 2
 """The workers that hold a descriptor of any kind, a bit each; and ``ORPHAN``."""
 OPENERS: Final = 3

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from backend.fileserver.files import Changes
-from backend.fileserver.ledger import UNIT
+from backend.fileserver.inode_table import UNIT
 
 if TYPE_CHECKING:
     from backend.fileserver.census import OldFile

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.creating import create_or_open
-from backend.fileserver.ledger import UNIT
+from backend.fileserver.inode_table import UNIT
 from backend.fileserver.policies.counting import INTERVAL, Counting
 from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.oldest_first import OldestFirst

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from backend.fileserver import ledger_file as at
 from backend.fileserver.allocation import affordable, first, growth
-from backend.fileserver.ledger import UNIT
+from backend.fileserver.inode_table import UNIT
 from backend.fileserver.local_files import MAX_OFFSET
 from backend.fileserver.policies.forwarding import ForwardingFile
 

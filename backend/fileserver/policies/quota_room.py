@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver import ledger_file as at
-from backend.fileserver.ledger import UNIT
+from backend.fileserver.inode_table import UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backend.fileserver.ledger import UNIT, Ledger, Totals
+from backend.fileserver.inode_table import UNIT
+from backend.fileserver.ledger import Ledger, Totals
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.quota import QuotaTree
 

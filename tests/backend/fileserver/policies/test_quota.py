@@ -12,7 +12,7 @@ import pytest
 from backend.fileserver import ledger_file as at
 from backend.fileserver.deferred import run_now
 from backend.fileserver.files import NOBODY, Changes, Device
-from backend.fileserver.ledger import UNIT
+from backend.fileserver.inode_table import UNIT
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.quota import QuotaTree
 

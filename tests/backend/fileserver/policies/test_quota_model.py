@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from backend.fileserver.files import NOBODY, Changes, Device
-from backend.fileserver.ledger import UNIT, Totals
+from backend.fileserver.inode_table import UNIT
+from backend.fileserver.ledger import Totals
 
 from ..client import outcome
 from ..quotas import RAM, needs_ram, quota, scanned

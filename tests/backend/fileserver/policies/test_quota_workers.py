@@ -14,7 +14,8 @@ import pytest
 from backend.fileserver import ledger_file as at
 from backend.fileserver.census import Found
 from backend.fileserver.files import NOBODY
-from backend.fileserver.ledger import UNIT, Ledger, Totals
+from backend.fileserver.inode_table import UNIT
+from backend.fileserver.ledger import Ledger, Totals
 from backend.fileserver.ledger_file import MAX_WORKERS
 from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.policies.forwarding import ForwardingTree

@@ -1,7 +1,7 @@
 """What a guest sees of ``commit=atomic`` is what it would see of a plain directory.
 
 That is so of one client with one open file at a time and no second names.  Where files are shared,
-a replacement is seen as one (``test_atomic_commit``); that nothing else goes wrong is shown here.
+a replacement is seen as one (``test_publishing``); that nothing else goes wrong is shown here.
 """
 
 from __future__ import annotations

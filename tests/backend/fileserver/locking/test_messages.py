@@ -3,87 +3,39 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from backend.fileserver.limits import Limits, Slots
-from backend.fileserver.local_tree import LocalTree
 from backend.fileserver.locking import MAX_CLIENT_ID
 from backend.fileserver.locks import MAX_END
-from backend.fileserver.policies.atomic_commit import AtomicCommitTree
-from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
-from backend.fileserver.policies.named_files import NamedFilesTree
-from backend.fileserver.policies.read_only import ReadOnlyTree
 from protocol.ninep.flags import (
     DOTL_DIRECTORY,
-    DOTL_RDONLY,
     DOTL_RDWR,
-    DOTL_TRUNC,
-    DOTL_WRONLY,
     LOCK_BLOCKED,
     LOCK_FLAGS_BLOCK,
-    LOCK_FLAGS_RECLAIM,
     LOCK_SUCCESS,
     LOCK_TYPE_RDLCK,
     LOCK_TYPE_UNLCK,
     LOCK_TYPE_WRLCK,
 )
 from protocol.ninep.ids import Fid
-from protocol.ninep.messages import Rlock, Tgetlock, Tlock
-
-from .client import TAG, Client, refused, unprivileged
-from .lock_holder import LockHolder
+from protocol.ninep.messages import Tgetlock, Tlock
+from tests.backend.fileserver.client import TAG, Client, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from backend.fileserver.files import File, Node
-    from backend.fileserver.tree import Tree
-    from protocol.ninep.ids import Fid as FidNumber
+    from tests.backend.fileserver.lock_holder import LockHolder
 
 READ, WRITE, UNLOCK = LOCK_TYPE_RDLCK, LOCK_TYPE_WRLCK, LOCK_TYPE_UNLCK
 FREE = (UNLOCK, 0, 0, 1, b"guest")
 
 
-def read_only_name(export: Path) -> Callable[[Tree], Tree]:
-    """A share of one named file, not writable."""
-
-    def wrap(local: Tree) -> Tree:
-        assert isinstance(local, LocalTree)
-        tree = NamedFilesTree(local)
-        tree.add(b"file", os.open(export, os.O_PATH), b"file", writable=False)
-        return tree
-
-    return wrap
-
-
-@pytest.fixture
-def other(export: Path) -> Iterator[Client]:
-    """Another guest's client of the same export."""
-    other = Client(str(export))
-    other.mount()
-    yield other
-    other.close()
-
-
-@pytest.fixture
-def file(client: Client) -> FidNumber:
-    return client.create(b"file")
-
-
-@pytest.fixture(params=["posix", "ofd"])
-def dom0(request: pytest.FixtureRequest, file: FidNumber, export: Path) -> Iterator[LockHolder]:
-    """A program of Dom0 that locks the same file."""
-    del file  # it exists
-    with LockHolder(request.param, export / "file") as holder:
-        yield holder
-
-
 class TestOwnersOfOneSession:
-    def test_conflict_as_readers_and_writers_do(self, client: Client, file: FidNumber) -> None:
+    def test_conflict_as_readers_and_writers_do(self, client: Client, file: Fid) -> None:
         assert client.lock(file, READ, 0, 10, pid=1) == LOCK_SUCCESS
         assert client.lock(file, READ, 5, 10, pid=2) == LOCK_SUCCESS
         assert client.lock(file, WRITE, 9, 1, pid=1) == LOCK_BLOCKED
@@ -92,7 +44,7 @@ class TestOwnersOfOneSession:
         client.unlock(file, 5, 0, pid=2)
         assert client.lock(file, WRITE, 0, 0, pid=1) == LOCK_SUCCESS
 
-    def test_are_told_of_each_other(self, client: Client, file: FidNumber) -> None:
+    def test_are_told_of_each_other(self, client: Client, file: Fid) -> None:
         assert client.getlock(file, WRITE) == FREE
         client.lock(file, READ, 100, 50, pid=7)
         client.lock(file, WRITE, 10, 20, pid=8)
@@ -104,7 +56,7 @@ class TestOwnersOfOneSession:
         assert client.getlock(file, WRITE, 0, 30, pid=8)[0] == UNLOCK  # its own
 
     def test_the_type_that_linux_asks_with_prefers_an_exclusive_lock(
-        self, client: Client, file: FidNumber
+        self, client: Client, file: Fid
     ) -> None:
         client.lock(file, READ, 0, 1, pid=7)
         assert client.getlock(file, UNLOCK) == (READ, 0, 1, 7, b"guest")
@@ -112,14 +64,14 @@ class TestOwnersOfOneSession:
         assert client.getlock(file, UNLOCK) == (WRITE, 5, 1, 8, b"guest")
 
     def test_of_the_same_number_on_another_client_are_others(
-        self, client: Client, file: FidNumber
+        self, client: Client, file: Fid
     ) -> None:
         assert client.lock(file, WRITE) == LOCK_SUCCESS
         reply = client.call(Tlock(TAG, file, WRITE, 0, 0, 0, 1, b"elsewhere"))
         assert reply.status == LOCK_BLOCKED
 
     def test_unlock_through_any_fid_and_only_what_they_hold(
-        self, client: Client, file: FidNumber
+        self, client: Client, file: Fid
     ) -> None:
         second = client.open(b"file")
         client.lock(file, WRITE, 0, 10)
@@ -131,14 +83,14 @@ class TestOwnersOfOneSession:
         client.unlock(file, pid=2)
         client.unlock(file, pid=2)  # nobody holds anything
 
-    def test_do_not_lock_each_others_files(self, client: Client, file: FidNumber) -> None:
+    def test_do_not_lock_each_others_files(self, client: Client, file: Fid) -> None:
         assert client.lock(file) == LOCK_SUCCESS
         assert client.lock(client.create(b"another"), pid=2) == LOCK_SUCCESS
 
 
 class TestOtherProcesses:
     def test_see_exactly_what_the_session_holds(
-        self, client: Client, file: FidNumber, dom0: LockHolder
+        self, client: Client, file: Fid, dom0: LockHolder
     ) -> None:
         client.lock(file, READ, 0, 10, pid=1)
         client.lock(file, READ, 5, 10, pid=2)
@@ -158,7 +110,7 @@ class TestOtherProcesses:
         assert dom0.ask("w")
 
     def test_are_in_the_way_and_described_without_a_name(
-        self, client: Client, file: FidNumber, dom0: LockHolder
+        self, client: Client, file: Fid, dom0: LockHolder
     ) -> None:
         dom0.ask("r", 0, 10)
         dom0.ask("w", 20, 0)
@@ -173,7 +125,7 @@ class TestOtherProcesses:
         assert client.lock(file, WRITE) == LOCK_SUCCESS
 
     def test_that_read_keep_a_reader_from_writing_and_him_his_lock(
-        self, client: Client, file: FidNumber, dom0: LockHolder
+        self, client: Client, file: Fid, dom0: LockHolder
     ) -> None:
         assert dom0.ask("r")
         assert client.lock(file, READ) == LOCK_SUCCESS
@@ -183,7 +135,7 @@ class TestOtherProcesses:
         assert client.lock(file, WRITE) == LOCK_SUCCESS
 
     def test_another_session_is_one_even_in_this_process(
-        self, client: Client, file: FidNumber, other: Client
+        self, client: Client, file: Fid, other: Client
     ) -> None:
         theirs = other.open(b"file", flags=DOTL_RDWR)
         assert client.lock(file, WRITE, 0, 10) == LOCK_SUCCESS
@@ -196,7 +148,7 @@ class TestOtherProcesses:
 
 class TestAFidsEnd:
     def test_gives_back_what_was_locked_through_it_and_no_more(
-        self, client: Client, other: Client, file: FidNumber
+        self, client: Client, other: Client, file: Fid
     ) -> None:
         second = client.open(b"file", flags=DOTL_RDWR)
         client.lock(file, READ, 0, 30, pid=1)
@@ -210,7 +162,7 @@ class TestAFidsEnd:
         assert other.lock(theirs, WRITE) == LOCK_SUCCESS
 
     def test_the_end_of_a_fid_that_locked_nothing_changes_nothing(
-        self, client: Client, other: Client, file: FidNumber
+        self, client: Client, other: Client, file: Fid
     ) -> None:
         second = client.open(b"file")
         client.lock(second, READ, pid=2)
@@ -219,7 +171,7 @@ class TestAFidsEnd:
         client.clunk(second)
         assert other.lock(other.open(b"file"), READ) == LOCK_BLOCKED
 
-    def test_a_new_session_has_no_locks(self, client: Client, file: FidNumber) -> None:
+    def test_a_new_session_has_no_locks(self, client: Client, file: Fid) -> None:
         client.lock(file, WRITE, 0, 10)
         client.lock(file, READ, 20, 10)
         client.mount()
@@ -228,7 +180,7 @@ class TestAFidsEnd:
 
     @pytest.mark.parametrize("then", [UNLOCK, WRITE])
     def test_a_fid_that_stands_for_another_file_leaves_no_lock_on_the_first(
-        self, client: Client, other: Client, file: FidNumber, then: int
+        self, client: Client, other: Client, file: Fid, then: int
     ) -> None:
         """As with commit=atomic, where a file that is written anew is another one."""
         client.lock(file)
@@ -238,103 +190,15 @@ class TestAFidsEnd:
         assert other.lock(other.open(b"file", flags=DOTL_RDWR)) == LOCK_SUCCESS
         assert len(client.session.locks) == (then != UNLOCK)
 
-    def test_a_lock_outlives_the_files_name(
-        self, client: Client, other: Client, file: FidNumber
-    ) -> None:
+    def test_a_lock_outlives_the_files_name(self, client: Client, other: Client, file: Fid) -> None:
         theirs = other.open(b"file", flags=DOTL_RDWR)
         client.unlink(b"file")
         assert client.lock(file) == LOCK_SUCCESS
         assert other.lock(theirs) == LOCK_BLOCKED
 
 
-class TestWaiting:
-    def test_ends_at_the_unlock_in_order_of_arrival(self, client: Client, file: FidNumber) -> None:
-        client.lock(file, pid=1)
-        waiting = [client.wait_for_lock(file, pid=pid) for pid in (2, 3)]
-        assert [parked.attempt() for parked in waiting] == [None, None]
-        client.unlock(file, pid=1)
-        late = client.wait_for_lock(file, pid=4)
-        assert waiting[1].attempt() is None
-        assert waiting[0].attempt() == Rlock(TAG, LOCK_SUCCESS)
-        for parked in (*waiting, late):
-            parked.release()
-        client.unlock(file, pid=2)
-
-    def test_nobody_waits_for_what_is_free(self, client: Client, file: FidNumber) -> None:
-        assert client.lock(file, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
-        assert client.lock(file, READ, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
-        assert client.lock(file, flags=LOCK_FLAGS_BLOCK | LOCK_FLAGS_RECLAIM) == LOCK_SUCCESS
-
-    def test_readers_do_not_overtake_a_writer(self, client: Client, file: FidNumber) -> None:
-        client.lock(file, READ, pid=1)
-        writer = client.wait_for_lock(file, WRITE, 10, 10, pid=2)
-        reader = client.wait_for_lock(file, READ, 15, 10, pid=3)
-        # One that only tries may: the lock is free. One elsewhere in the file is not concerned.
-        assert client.lock(file, READ, 15, 1, pid=4) == LOCK_SUCCESS
-        assert client.lock(file, READ, 20, 5, pid=5, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
-        client.unlock(file, pid=4)
-        client.unlock(file, pid=1)
-        assert writer.attempt() is not None
-        writer.release()
-        assert reader.attempt() is None
-        client.unlock(file, pid=2)
-        assert reader.attempt() is not None
-        reader.release()
-
-    def test_whoever_is_waited_for_need_not_wait_behind(
-        self, client: Client, file: FidNumber
-    ) -> None:
-        client.lock(file, READ, 0, 10, pid=1)
-        writer = client.wait_for_lock(file, WRITE, 0, 20, pid=2)
-        assert client.lock(file, READ, 0, 20, pid=1, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
-        writer.release()
-
-    def test_whoever_gives_up_lets_the_next_one_through(
-        self, client: Client, file: FidNumber
-    ) -> None:
-        client.lock(file, READ, pid=1)
-        writer = client.wait_for_lock(file, WRITE, pid=2)
-        reader = client.wait_for_lock(file, READ, pid=3)
-        writer.release()
-        assert reader.attempt() is not None
-        reader.release()
-
-    def test_for_another_process_keeps_no_reader_out(
-        self, client: Client, file: FidNumber, dom0: LockHolder
-    ) -> None:
-        dom0.ask("r")
-        writer = client.wait_for_lock(file, WRITE, pid=2)
-        assert client.lock(file, READ, pid=3, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
-        dom0.kill()
-        assert writer.attempt() is None
-        client.unlock(file, pid=3)
-        assert writer.attempt() == Rlock(TAG, LOCK_SUCCESS)
-        writer.release()
-
-    def test_ends_with_the_fid(self, client: Client, file: FidNumber) -> None:
-        second = client.open(b"file", flags=DOTL_RDWR)
-        client.lock(file, pid=1)
-        parked = client.wait_for_lock(second, pid=2)
-        elsewhere = client.wait_for_lock(file, pid=3)
-        client.clunk(second)
-        with refused(errno.EBADF):
-            parked.attempt()
-        parked.release()
-        assert elsewhere.attempt() is None
-        elsewhere.release()
-
-    def test_keeps_the_file_open_as_long_as_it_lasts(self, client: Client, file: FidNumber) -> None:
-        assert len(client.session.locks) == 0
-        client.lock(file, pid=1)
-        parked = client.wait_for_lock(file, pid=2)
-        client.unlock(file, pid=1)
-        assert len(client.session.locks) == 1
-        parked.release()
-        assert len(client.session.locks) == 0
-
-
 class TestRefusals:
-    def test_what_is_not_open(self, client: Client, file: FidNumber) -> None:
+    def test_what_is_not_open(self, client: Client, file: Fid) -> None:
         for fid in (client.walk(b"file"), Fid(99)):
             with refused(errno.EBADF):
                 client.lock(fid)
@@ -359,7 +223,7 @@ class TestRefusals:
         ],
     )
     def test_bytes_beyond_any_file(
-        self, client: Client, file: FidNumber, start: int, length: int, code: int
+        self, client: Client, file: Fid, start: int, length: int, code: int
     ) -> None:
         for kind in (READ, UNLOCK):
             with refused(code):
@@ -367,14 +231,14 @@ class TestRefusals:
         with refused(code):
             client.getlock(file, READ, start, length)
 
-    def test_the_last_bytes_that_there_are(self, client: Client, file: FidNumber) -> None:
+    def test_the_last_bytes_that_there_are(self, client: Client, file: Fid) -> None:
         for start, length in ((MAX_END, 0), (MAX_END, 1), (0, MAX_END), (0, MAX_END + 1), (0, 0)):
             assert client.lock(file, WRITE, start, length) == LOCK_SUCCESS
             shown = 0 if start + length > MAX_END else length
             assert client.getlock(file, WRITE, pid=2) == (WRITE, start, shown, 1, b"guest")
             client.unlock(file, start, length)
 
-    def test_unknown_types_and_flags(self, client: Client, file: FidNumber) -> None:
+    def test_unknown_types_and_flags(self, client: Client, file: Fid) -> None:
         for kind in (3, 255):
             with refused(errno.EINVAL):
                 client.lock(file, kind)
@@ -384,7 +248,7 @@ class TestRefusals:
             with refused(errno.EINVAL):
                 client.lock(file, flags=flags)
 
-    def test_a_client_name_that_is_too_long_to_keep(self, client: Client, file: FidNumber) -> None:
+    def test_a_client_name_that_is_too_long_to_keep(self, client: Client, file: Fid) -> None:
         name = b"x" * MAX_CLIENT_ID
         assert client.call(Tlock(TAG, file, WRITE, 0, 0, 0, 1, name)).status == LOCK_SUCCESS
         for request in (
@@ -404,7 +268,7 @@ class TestLimits:
         yield client
         client.close()
 
-    def test_on_ranges_hold_over_all_files(self, client: Client, file: FidNumber) -> None:
+    def test_on_ranges_hold_over_all_files(self, client: Client, file: Fid) -> None:
         second = client.create(b"second")
         client.lock(file, READ, 0, 1)
         client.lock(file, READ, 10, 1)
@@ -426,7 +290,7 @@ class TestLimits:
     def test_an_unlock_that_fails_changes_nothing(
         self,
         client: Client,
-        file: FidNumber,
+        file: Fid,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -444,7 +308,7 @@ class TestLimits:
         assert "locks of a fid that was clunked" in caplog.text
         assert len(client.session.locks) == client.limits.locks.used == 0
 
-    def test_descriptors_are_the_trees(self, client: Client, file: FidNumber) -> None:
+    def test_descriptors_are_the_trees(self, client: Client, file: Fid) -> None:
         slots = client.local._descriptors
         before = slots.used
         client.lock(file)
@@ -457,104 +321,3 @@ class TestLimits:
             client.lock(file)
         slots.used = used - 1
         assert fid.is_open
-
-
-class TestAccess:
-    """flock(2) takes exclusive locks through files that are open for reading."""
-
-    @pytest.mark.parametrize("flags", [DOTL_RDONLY, DOTL_WRONLY, DOTL_RDWR])
-    @pytest.mark.parametrize("kind", [READ, WRITE])
-    def test_any_open_file_can_be_locked_either_way(
-        self, client: Client, file: FidNumber, flags: int, kind: int
-    ) -> None:
-        del file
-        assert client.lock(client.open(b"file", flags=flags), kind) == LOCK_SUCCESS
-
-    @pytest.mark.parametrize(
-        ("mode", "flags", "possible"),
-        [(0o444, DOTL_RDONLY, READ), (0o222, DOTL_WRONLY, WRITE)],
-    )
-    def test_unless_the_server_may_not_open_it_so(
-        self,
-        client: Client,
-        export: Path,
-        mode: int,
-        flags: int,
-        possible: int,
-    ) -> None:
-        (export / "file").touch()
-        (export / "file").chmod(mode)
-        with unprivileged():
-            fid = client.open(b"file", flags=flags)
-            assert client.lock(fid, possible) == LOCK_SUCCESS
-            client.unlock(fid)
-            with refused(errno.EBADF):
-                client.lock(fid, READ if possible == WRITE else WRITE)
-
-    @pytest.mark.parametrize("policy", [lambda _: ReadOnlyTree, read_only_name])
-    def test_a_policy_that_refuses_writing_leaves_shared_locks(
-        self, export: Path, policy: Callable[[Path], Callable[[Tree], Tree]]
-    ) -> None:
-        (export / "file").touch()
-        client = Client(str(export), wrap=policy(export))
-        client.mount()
-        fid = client.open(b"file")
-        assert client.lock(fid, READ) == LOCK_SUCCESS
-        with refused(errno.EBADF):
-            client.lock(fid, WRITE)
-        client.close()
-
-    def test_a_lock_makes_nobody_a_writer(self, export: Path) -> None:
-        (export / "file").touch()
-        opened: list[int] = []
-
-        class Counting(ForwardingTree):
-            def open(self, node: Node, flags: int) -> File:
-                opened.append(flags)
-                return super().open(node, flags)
-
-        client = Client(str(export), wrap=Counting)
-        client.mount()
-        assert client.lock(client.open(b"file")) == LOCK_SUCCESS
-        assert opened == [os.O_RDONLY]
-        client.close()
-
-    def test_a_lock_neither_holds_up_nor_undoes_what_is_committed(self, export: Path) -> None:
-        (export / "old").write_bytes(b"old")
-        client = Client(str(export), wrap=AtomicCommitTree)
-        client.mount()
-        for name, flags in ((b"new", None), (b"old", DOTL_WRONLY | DOTL_TRUNC)):
-            fid = client.create(name) if flags is None else client.open(name, flags=flags)
-            reader = client.open(name)
-            assert client.lock(reader) == LOCK_SUCCESS
-            assert client.lock(reader, READ, flags=LOCK_FLAGS_BLOCK) == LOCK_SUCCESS
-            client.write(fid, b"whole")
-            assert client.lock(fid, pid=2) == LOCK_BLOCKED
-            assert client.lock(fid, WRITE, 0, 1, pid=1) == LOCK_SUCCESS
-            client.clunk(fid)
-            assert (export / name.decode()).read_bytes() == b"whole"
-            client.clunk(reader)
-            assert len(client.session.locks) == 0
-        client.close()
-
-    def test_closing_what_was_opened_for_locks_is_nobodys_failure(
-        self, export: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        class Stubborn(ForwardingFile):
-            def discard(self) -> None:
-                super().discard()
-                raise OSError(errno.EIO, "the disk is gone")
-
-        class StubbornTree(ForwardingTree):
-            def open_for_locks(self, node: Node, flags: int) -> File:
-                return Stubborn(super().open_for_locks(node, flags))
-
-        (export / "file").touch()
-        client = Client(str(export), wrap=StubbornTree)
-        client.mount()
-        fid = client.open(b"file")
-        assert client.lock(fid) == LOCK_SUCCESS
-        client.unlock(fid)
-        assert "the disk is gone" in caplog.text
-        client.clunk(fid)
-        client.close()

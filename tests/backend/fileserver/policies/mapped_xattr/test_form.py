@@ -1,170 +1,40 @@
-"""Owners, modes and kinds in attributes: QEMU's form, read and written, never laxer than asked."""
+"""Owners, modes and kinds in attributes: QEMU's form, read and written."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-import struct
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from backend.fileserver.files import NO_CHANGE, NOBODY, Changes, Device, Owner
-from backend.fileserver.limits import Slots
 from backend.fileserver.local_tree import LocalTree
-from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
 from backend.fileserver.policies.mapped_xattr import MAX_TARGET, MappedXattrTree
 from backend.fileserver.syscalls import Timespec
-from protocol.ninep.flags import DT_DIR, DT_FIFO, DT_LNK, DT_UNKNOWN, QTDIR, QTFILE, QTSYMLINK
-from tests.backend.fileserver.client import outcome, refused, unprivileged
+from protocol.ninep.flags import DT_DIR, DT_FIFO, DT_LNK, DT_UNKNOWN
+from tests.backend.fileserver.client import refused, unprivileged
 from tests.backend.fileserver.holder import Holder, read
+from tests.backend.fileserver.policies.mapped_xattr.qemu_form import (
+    IDS,
+    MADE,
+    NO_DEVICE,
+    OWNER,
+    Made,
+    shown,
+    store,
+    stored,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from backend.fileserver.files import File, Node
-    from backend.fileserver.qids import Status
-
-    Make = Callable[[MappedXattrTree, Node], object]
-
-OWNER = Owner(1000, 1001)
-FORMS = {"uid": "<I", "gid": "<I", "mode": "<I", "rdev": "<Q"}
-NO_DEVICE = Device(0, 0)
-
-
-def store(path: Path, **numbers: int) -> None:
-    """Give a file attributes as QEMU does: ``store(path, uid=7, mode=stat.S_IFREG | 0o644)``."""
-    for name, number in numbers.items():
-        os.setxattr(path, f"user.virtfs.{name}", struct.pack(FORMS[name], number))
-
-
-def stored(path: Path) -> dict[str, int]:
-    """All attributes of a file, which must be QEMU's."""
-    found = {}
-    for attribute in os.listxattr(path, follow_symlinks=False):
-        name = attribute.removeprefix("user.virtfs.")
-        (found[name],) = struct.unpack(FORMS[name], os.getxattr(path, attribute))
-    return found
-
-
-def shown(held: Holder, *names: bytes) -> Status:
-    """What the guest sees; that the node and both qids agree on the kind."""
-    node = held.lookup(*names)
-    qid, status = held.tree.getattr(node)
-    assert stat.S_IFMT(status.st_mode) == node.kind
-    assert (qid.type, qid.path) == (node.qid.type, node.qid.path)
-    types = {stat.S_IFDIR: QTDIR, stat.S_IFLNK: QTSYMLINK}
-    assert qid.type == types.get(node.kind, QTFILE)
-    assert bool(qid.version) == (node.kind == stat.S_IFREG)
-    return status
-
-
-class Steps(ForwardingTree):
-    """Sets as many attributes as are ``left``, then fails; or dies: then nobody cleans up either.
-
-    ``fault`` is what reading any attribute is answered.
-    """
-
-    def __init__(self, inner: LocalTree) -> None:
-        super().__init__(inner)
-        self.left = 1_000
-        self.dies = False
-        self.fault = 0
-
-    def xattr_values(self, node: Node, names: Sequence[bytes]) -> list[bytes | None]:
-        if self.fault:
-            raise OSError(self.fault, "no attribute can be read")
-        return super().xattr_values(node, names)
-
-    def xattr_set(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
-        if not self.left:
-            raise OSError(errno.ENOSPC, "no room for attributes")
-        self.left -= 1
-        super().xattr_set(node, name, value, flags)
-
-    def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
-        if self.dies:
-            raise OSError(errno.EIO, "died before that")
-        super().unlink(parent, name, directory=directory)
-
-
-@pytest.fixture
-def steps(export: Path, user_attributes: None) -> Iterator[Steps]:
-    slots = Slots("descriptors", 200)
-    steps = Steps(LocalTree(str(export), slots))
-    yield steps
-    assert slots.used == 1
-    steps.close()
-
-
-@pytest.fixture
-def held(steps: Steps) -> Iterator[Holder]:
-    held = Holder(MappedXattrTree(steps))
-    yield held
-    held.release()
-
-
-class Made(NamedTuple):
-    """How the guest makes a file, and what QEMU has of it on disk then."""
-
-    make: Make
-    attributes: dict[str, int]
-    mode: int = stat.S_IFREG | 0o600
-    content: bytes = b""
-    code: int | None = None
-    """What opening it is answered."""
-
-
-def makes_file(tree: MappedXattrTree, root: Node) -> None:
-    node, file = tree.create(root, b"new", os.O_WRONLY, 0o4640, OWNER)
-    file.close()
-    node.release()
-
-
-def makes(mode: int, device: Device = NO_DEVICE) -> Make:
-    return lambda tree, root: tree.mknod(root, b"new", mode, device, OWNER)
-
-
-IDS = {"uid": 1000, "gid": 1001}
-MADE = {
-    "file": Made(makes_file, {**IDS, "mode": 0o104640}),
-    "directory": Made(
-        lambda tree, root: tree.mkdir(root, b"new", 0o1777, OWNER),
-        {**IDS, "mode": 0o041777},
-        mode=stat.S_IFDIR | 0o700,
-    ),
-    "link": Made(
-        lambda tree, root: tree.symlink(root, b"new", b"../to/\xff", OWNER),
-        {**IDS, "mode": 0o120777},
-        content=b"../to/\xff",
-        code=errno.ELOOP,
-    ),
-    "FIFO": Made(makes(0o010644), {**IDS, "mode": 0o010644, "rdev": 0}, code=errno.ENXIO),
-    "socket": Made(makes(0o140600), {**IDS, "mode": 0o140600, "rdev": 0}, code=errno.ENXIO),
-    "character device": Made(
-        makes(0o020666, Device(1, 3)), {**IDS, "mode": 0o020666, "rdev": 0x103}, code=errno.ENXIO
-    ),
-    "block device": Made(
-        makes(0o060660, Device(259, 0x12345)),
-        {**IDS, "mode": 0o060660, "rdev": 0x12310345},
-        code=errno.ENXIO,
-    ),
-    "file of mknod": Made(makes(0o100600), {**IDS, "mode": 0o100600, "rdev": 0}),
-}
-
-
-@pytest.fixture(params=MADE)
-def made(request: pytest.FixtureRequest) -> Made:
-    return MADE[request.param]
 
 
 def test_what_the_guest_makes_lies_on_disk_as_qemu_has_it(
     held: Holder, export: Path, made: Made
 ) -> None:
-    qid = made.make(held.tree, held.tree.root)  # type: ignore[arg-type]  # a MappedXattrTree
+    qid = made.make(held.tree, held.tree.root)
     status = (export / "new").lstat()
     assert stored(export / "new") == made.attributes
     assert (status.st_mode, status.st_uid) == (made.mode, os.geteuid())
@@ -463,146 +333,6 @@ def test_an_acl_is_kept_under_qemus_name_and_is_none_to_dom0(
     tree.xattr_remove(node, guest)
     tree.xattr_remove(node, guest)  # none is there: no error, as on a file system that has ACLs
     assert tree.xattr_list(node) == []
-
-
-def test_what_cannot_be_described_is_not_made(
-    held: Holder, steps: Steps, export: Path, made: Made
-) -> None:
-    for left in range(len(made.attributes)):
-        steps.left = left
-        with refused(errno.ENOSPC):
-            made.make(held.tree, held.tree.root)  # type: ignore[arg-type]  # as above
-        assert list(export.iterdir()) == []
-
-
-def test_a_file_has_its_attributes_before_it_has_a_name(
-    held: Holder, steps: Steps, export: Path
-) -> None:
-    tree, root = held.tree, held.tree.root
-    create = partial(tree.create_unnamed, root, b"new", os.O_WRONLY, 0o4640, OWNER)
-    for left in range(3):
-        steps.left = left
-        with refused(errno.ENOSPC):
-            create()
-    steps.left = 3
-    node, file = create()
-    assert list(export.iterdir()) == []
-    tree.publish(held.node(node), root, b"new")
-    held.file(file)
-    assert stored(export / "new") == MADE["file"].attributes
-
-
-def views(held: Holder, steps: Steps, change: Callable[[], object]) -> Iterator[Status]:
-    """What the guest sees of ``it``: for each moment at which the worker may die in ``change``."""
-    steps.dies = True
-    for left in range(10):
-        steps.left = left
-        code, _ = outcome(change, errno.ENOSPC)
-        if not code:
-            assert left >= 2
-            return
-        yield shown(held, b"it")
-
-
-@pytest.mark.parametrize("mode", [0o4755, 0o6711, 0o1777, 0o400, 0])
-def test_a_file_that_was_half_made_is_private_and_empty(
-    held: Holder, steps: Steps, export: Path, mode: int
-) -> None:
-    def change() -> None:
-        (export / "it").unlink(missing_ok=True)
-        held.create(b"it", mode=mode, owner=OWNER)
-
-    for status in views(held, steps, change):
-        assert (status.st_mode, status.st_size) == (0o100600, 0)
-        assert status.st_uid in (os.geteuid(), OWNER.uid)
-    assert shown(held, b"it").st_mode == stat.S_IFREG | mode
-
-
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
-def test_a_special_file_that_was_half_made_is_a_private_file(
-    held: Holder, steps: Steps, export: Path, kind: int
-) -> None:
-    def change() -> None:
-        (export / "it").unlink(missing_ok=True)
-        if kind == stat.S_IFLNK:
-            held.tree.symlink(held.tree.root, b"it", b"target", OWNER)
-        else:
-            held.tree.mknod(held.tree.root, b"it", kind | 0o666, Device(1, 3), OWNER)
-
-    for status in views(held, steps, change):
-        assert status.st_mode == 0o100600
-    assert stat.S_IFMT(shown(held, b"it").st_mode) == kind
-
-
-def test_a_directory_that_was_half_made_is_private(
-    held: Holder, steps: Steps, export: Path
-) -> None:
-    def change() -> None:
-        if (export / "it").exists():
-            (export / "it").rmdir()
-        held.tree.mkdir(held.tree.root, b"it", 0o2777, OWNER)
-
-    for status in views(held, steps, change):
-        assert status.st_mode == 0o040700
-    assert shown(held, b"it").st_mode == 0o042777
-
-
-@pytest.mark.parametrize("mode", [None, 0o600, 0o4711])
-def test_set_id_bits_never_meet_another_owner(
-    held: Holder, steps: Steps, export: Path, mode: int | None
-) -> None:
-    (export / "it").touch()
-
-    def change() -> None:
-        left, steps.left = steps.left, 10
-        held.tree.setattr(held.lookup(b"it"), None, Changes(owner=Owner(5, 6)))
-        held.tree.setattr(held.lookup(b"it"), None, Changes(mode=0o6755))
-        steps.left = left
-        held.tree.setattr(held.lookup(b"it"), None, Changes(owner=OWNER, mode=mode))
-
-    for status in views(held, steps, change):
-        if status.st_mode & 0o6000:
-            assert (status.st_uid, status.st_gid) == (5, 6)
-    assert stat.S_IMODE(shown(held, b"it").st_mode) == (0o755 if mode is None else mode)
-
-
-@pytest.mark.usefixtures("user_attributes")
-def test_a_target_that_finds_no_room_leaves_no_link(export: Path) -> None:
-    class Full(ForwardingFile):
-        def write(self, buffers: Sequence[memoryview], offset: int) -> int:
-            return super().write([buffers[0][:2]], offset)
-
-    class FullTree(ForwardingTree):
-        def wrap(self, file: File) -> File:
-            return Full(file)
-
-    tree = MappedXattrTree(FullTree(LocalTree(str(export))))
-    with refused(errno.ENOSPC):
-        tree.symlink(tree.root, b"link", b"target", NOBODY)
-    assert list(export.iterdir()) == []
-    tree.close()
-
-
-@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EACCES])
-def test_where_no_attribute_can_be_kept_or_seen_dom0s_are_shown(
-    held: Holder, steps: Steps, export: Path, code: int
-) -> None:
-    (export / "file").touch(0o640)
-    steps.fault = code
-    assert shown(held, b"file").st_mode == 0o100640
-
-
-def test_an_attribute_that_is_there_but_cannot_be_read_is_an_error(
-    held: Holder, steps: Steps, export: Path
-) -> None:
-    node = held.create(b"file")[0]
-    steps.fault = errno.EIO
-    with refused(errno.EIO):
-        held.tree.getattr(node)
-    with refused(errno.EIO):
-        held.tree.lookup(held.tree.root, b"file")
-    steps.fault = 0
-    assert shown(held, b"file").st_mode == 0o100644
 
 
 @pytest.mark.usefixtures("user_attributes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
+from backend.platform.barrier import BARRIER
 from protocol.xenpv.device import RingOffer
 from protocol.xenpv.layout import RING_ORDER, RING_REFS
 from protocol.xenpv.ring import frontend_rings
@@ -31,7 +32,7 @@ class FrontRing:
             words[RING_ORDER] = order
             for word, gref in enumerate(data.grefs, RING_REFS):
                 words[word] = gref
-            self.replies, self.requests = frontend_rings(words, data.memory, name)
+            self.replies, self.requests = frontend_rings(words, data.memory, name, BARRIER)
             self.port: Final = events.alloc_unbound(backend)
             self.offer: Final = RingOffer(page.grefs[0], self.port)
             self._pages = undo.pop_all()

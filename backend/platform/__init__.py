@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def open_platform(name: str, *, domid: Domid = DOM0) -> Platform:
     """The platform called ``name``: ``xen``, or ``embedded:RUNDIR``, seen from domain ``domid``.
 
-    Raises ``OSError``: EINVAL for any other name, ENOTSUP for one that this version does not have.
+    Under Xen a process is in the domain that it runs in: ``domid`` has no meaning there.
+    Raises ``OSError``: EINVAL for any other name.
     """
     kind, _, rundir = name.partition(":")
     if kind == "embedded" and rundir:
@@ -23,9 +24,7 @@ def open_platform(name: str, *, domid: Domid = DOM0) -> Platform:
 
         return EmbeddedPlatform(rundir, domid)
     if name == "xen":
-        raise OSError(
-            errno.ENOTSUP,
-            "this version has no platform xen yet, only the embedded hypervisor: "
-            "start it with xen-fileproxy embedded run --dir RUNDIR and name it as embedded:RUNDIR",
-        )
+        from backend.platform.xen.platform import XenPlatform
+
+        return XenPlatform()
     raise OSError(errno.EINVAL, f"platform {name!r} is neither xen nor embedded:RUNDIR")

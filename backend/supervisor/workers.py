@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 _PRELOADED: Final = ("backend.worker.start", "backend.commands.failure", "argparse")
 """What workers need, and what our main module needs: multiprocessing runs that in each child."""
 
-_PLATFORMS: Final = {"embedded": "backend.platform.embedded.platform"}
+_PLATFORMS: Final = {
+    "embedded": "backend.platform.embedded.platform",
+    "xen": "backend.platform.xen.platform",
+}
 """What a platform's handles need, so that no worker has to load it."""
 
 _PACKETS_PER_TURN: Final = 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from backend.platform.barrier import BARRIER
 from protocol.xenpv.ids import Gref
 from protocol.xenpv.layout import RING_ORDER, XEN_9PFS_DATA_INTF
 from protocol.xenpv.ports import PAGE_SIZE
@@ -63,7 +64,7 @@ def bind_ring(
         raise ConnectError(
             f"event-channel-{number} {offer.event_channel}: cannot be bound: {error.strerror}"
         ) from error
-    requests, replies = backend_rings(page.memory.cast("I"), data.memory, f"ring {number}")
+    requests, replies = backend_rings(page.memory.cast("I"), data.memory, f"ring {number}", BARRIER)
     return BoundRing(number, order, requests, replies, port, (page, data))
 
 

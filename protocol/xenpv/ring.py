@@ -11,20 +11,26 @@ Rules (XSA-155, virtio-queue's practice):
    ``preadv``/``pwritev`` and nowhere else.
 5. Positions are our own index modulo the ring's size, so they are in range by construction.
 
-Memory order: on x86 loads are not reordered with loads nor stores with stores, so data read after
-the index load are the data published before it, and the index store follows the data stores.  The
-interpreter adds no reordering of its own: each step is a separate call through opaque pointers.
+Memory order: data must be read after the index that announced them was loaded, and an index must
+be stored after the data that it announces, or gives back, were written or read.  The interpreter
+adds no reordering of its own: each step is a separate call through opaque pointers.  Where the
+processor does not keep this order (Arm64 does not, x86 does), the rings are made with a full
+barrier, which is called between the two steps; ``backend.platform.barrier`` argues for it.  A
+notification needs no other barrier: Linux's drivers have none between index and hypercall.
 
 Source: Xen ``docs/misc/9pfs.pandoc`` ("Ring Usage"), ``xen/include/public/io/ring.h``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from protocol.xenpv.layout import IN_CONS, IN_PROD, OUT_CONS, OUT_PROD
 
 INDEX_MASK: Final = 0xFFFF_FFFF
+
+Barrier = Callable[[], None]
 
 Slices = tuple[memoryview, ...]
 
@@ -36,10 +42,27 @@ class RingError(Exception):
 class _ByteRing:
     """What producer and consumer share: the interface page as words, and one half of the data."""
 
-    __slots__ = ("_data", "_index", "_mask", "_name", "_own_word", "_peer_word", "_words", "size")
+    __slots__ = (
+        "_barrier",
+        "_data",
+        "_index",
+        "_mask",
+        "_name",
+        "_own_word",
+        "_peer_word",
+        "_words",
+        "size",
+    )
 
     def __init__(
-        self, words: memoryview, data: memoryview, own_word: int, peer_word: int, name: str
+        self,
+        words: memoryview,
+        data: memoryview,
+        own_word: int,
+        peer_word: int,
+        name: str,
+        *,
+        barrier: Barrier | None,
     ) -> None:
         size = len(data)
         if size == 0 or size & (size - 1):
@@ -51,6 +74,7 @@ class _ByteRing:
         self._own_word = own_word
         self._peer_word = peer_word
         self._name = name
+        self._barrier = barrier
         self._mask = size - 1
         self.size: Final = size
         self._index = words[own_word]
@@ -78,6 +102,8 @@ class _ByteRing:
 
     def advance(self, length: int) -> None:
         """Move our index by ``length`` bytes and publish it."""
+        if self._barrier is not None:
+            self._barrier()
         self._index = index = (self._index + length) & INDEX_MASK
         self._words[self._own_word] = index
 
@@ -100,8 +126,10 @@ class ConsumerRing(_ByteRing):
         prod_word: int,
         cons_word: int,
         name: str = "ring",
+        *,
+        barrier: Barrier | None = None,
     ) -> None:
-        super().__init__(words, data, cons_word, prod_word, name)
+        super().__init__(words, data, cons_word, prod_word, name, barrier=barrier)
 
     def available(self) -> int:
         """Bytes that lie ready; the one load of ``prod`` of this pass.  Raises ``RingError``."""
@@ -109,6 +137,8 @@ class ConsumerRing(_ByteRing):
         distance = (prod - self._index) & INDEX_MASK
         if distance > self.size:
             raise self._impossible(prod)
+        if self._barrier is not None:
+            self._barrier()
         return distance
 
     def peek(self, length: int, at: int = 0) -> bytes:
@@ -132,8 +162,10 @@ class ProducerRing(_ByteRing):
         prod_word: int,
         cons_word: int,
         name: str = "ring",
+        *,
+        barrier: Barrier | None = None,
     ) -> None:
-        super().__init__(words, data, prod_word, cons_word, name)
+        super().__init__(words, data, prod_word, cons_word, name, barrier=barrier)
 
     def free(self) -> int:
         """Bytes that may be written now; the pass's load of ``cons``.  Raises ``RingError``."""
@@ -141,6 +173,8 @@ class ProducerRing(_ByteRing):
         used = (self._index - cons) & INDEX_MASK
         if used > self.size:
             raise self._impossible(cons)
+        if self._barrier is not None:
+            self._barrier()
         return self.size - used
 
     def put(self, at: int, data: bytes | bytearray | memoryview) -> None:
@@ -156,22 +190,22 @@ class ProducerRing(_ByteRing):
 
 
 def backend_rings(
-    words: memoryview, data: memoryview, name: str
+    words: memoryview, data: memoryview, name: str, barrier: Barrier | None = None
 ) -> tuple[ConsumerRing, ProducerRing]:
     """The backend's ends: it consumes the ``out`` half of ``data``, produces the ``in`` half."""
     half = len(data) // 2
     return (
-        ConsumerRing(words, data[half:], OUT_PROD, OUT_CONS, f"{name} out"),
-        ProducerRing(words, data[:half], IN_PROD, IN_CONS, f"{name} in"),
+        ConsumerRing(words, data[half:], OUT_PROD, OUT_CONS, f"{name} out", barrier=barrier),
+        ProducerRing(words, data[:half], IN_PROD, IN_CONS, f"{name} in", barrier=barrier),
     )
 
 
 def frontend_rings(
-    words: memoryview, data: memoryview, name: str
+    words: memoryview, data: memoryview, name: str, barrier: Barrier | None = None
 ) -> tuple[ConsumerRing, ProducerRing]:
     """The frontend's ends: it consumes the ``in`` half of ``data``, produces the ``out`` half."""
     half = len(data) // 2
     return (
-        ConsumerRing(words, data[:half], IN_PROD, IN_CONS, f"{name} in"),
-        ProducerRing(words, data[half:], OUT_PROD, OUT_CONS, f"{name} out"),
+        ConsumerRing(words, data[:half], IN_PROD, IN_CONS, f"{name} in", barrier=barrier),
+        ProducerRing(words, data[half:], OUT_PROD, OUT_CONS, f"{name} out", barrier=barrier),
     )

@@ -17,12 +17,6 @@ def test_the_embedded_platform_acts_for_the_domain_named() -> None:
     assert open_platform("embedded:/run/somewhere", domid=Domid(7)).own_domid == 7
 
 
-def test_xen_is_not_in_this_version_and_says_what_is() -> None:
-    with pytest.raises(OSError, match="only the embedded hypervisor") as error:
-        open_platform("xen")
-    assert error.value.errno == errno.ENOTSUP
-
-
 @pytest.mark.parametrize("name", ["", "embedded", "embedded:", "xen:", "kvm"])
 def test_other_names_are_refused_with_those_that_are_known(name: str) -> None:
     with pytest.raises(OSError, match=r"neither xen nor embedded:RUNDIR") as error:

@@ -130,3 +130,23 @@ def test_only_powers_of_two_are_rings(size: int) -> None:
 def test_the_interface_page_must_be_words_so_that_an_index_is_one_load() -> None:
     with pytest.raises(ValueError, match="32-bit words"):
         ProducerRing(memoryview(bytearray(64)), memoryview(bytearray(64)), 0, 1)
+
+
+def test_the_barrier_stands_between_data_and_indices() -> None:
+    words, data = fresh()
+    at_barrier: list[tuple[int, ...]] = []
+
+    def barrier() -> None:
+        at_barrier.append(tuple(words[at] for at in (OUT_CONS, IN_PROD)))
+        data[SIZE] ^= 1  # what comes late for the index comes early enough for the data
+
+    consumer, producer = backend_rings(words, data, "ring 0", barrier)
+    words[OUT_PROD] = 4
+    assert consumer.available() == 4
+    assert consumer.peek(1) == b"\1"
+    consumer.advance(4)
+    assert producer.free() == SIZE
+    producer.put(0, b"abc")
+    producer.advance(3)
+    assert at_barrier == [(0, 0), (0, 0), (4, 0), (4, 0)]
+    assert (words[OUT_CONS], words[IN_PROD]) == (4, 3)

@@ -12,6 +12,8 @@ from tools.linux_guest.modules import load_order
 from tools.linux_guest.newc import Archive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tools.linux_guest.kernels import Kernel
 
 GUEST_FILES: Final = Path(__file__).parent / "guest"
@@ -26,27 +28,35 @@ def write_initramfs(target: Path, kernel: Kernel, root: Path | None) -> None:
                 shutil.copyfileobj(base, out, 1 << 20)
         with Archive(out) as archive:
             if root is None:
-                _add_busybox(archive)
-            modules = load_order(kernel.modules)
+                add_busybox(archive)
             archive.add("guest", stat.S_IFDIR | 0o755)
-            archive.add("guest/modules", stat.S_IFDIR | 0o755)
-            for number, (name, content) in enumerate(modules):
-                archive.add(f"guest/modules/{number:02}-{name}.ko", stat.S_IFREG | 0o644, content)
-            _add_folder(archive, GUEST_FILES, "guest")
+            add_modules(archive, load_order(kernel.modules), "guest/modules")
+            add_folder(archive, GUEST_FILES, "guest")
             archive.add("init", stat.S_IFREG | 0o755, (GUEST_FILES / "init").read_bytes())
 
 
-def _add_folder(archive: Archive, folder: Path, name: str) -> None:
+def add_modules(archive: Archive, modules: Iterable[tuple[str, bytes]], folder: str) -> None:
+    """Add modules under names that sort in the order in which they are to be loaded."""
+    archive.add(folder, stat.S_IFDIR | 0o755)
+    for number, (name, content) in enumerate(modules):
+        archive.add(f"{folder}/{number:02}-{name}.ko", stat.S_IFREG | 0o644, content)
+
+
+def add_folder(archive: Archive, folder: Path, name: str) -> None:
+    """Add all that lies in ``folder``, as ``name``, which must be there."""
     for path in sorted(folder.iterdir()):
         inside = f"{name}/{path.name}"
+        if path.name == "__pycache__":
+            continue
         if path.is_dir():
             archive.add(inside, stat.S_IFDIR | 0o755)
-            _add_folder(archive, path, inside)
+            add_folder(archive, path, inside)
         else:
             archive.add(inside, stat.S_IFREG | 0o755, path.read_bytes())
 
 
-def _add_busybox(archive: Archive) -> None:
+def add_busybox(archive: Archive) -> None:
+    """Add busybox and a shell.  Raises ``GuestError``."""
     if not BUSYBOX.exists():
         raise GuestError("missing: busybox-static; install with: sudo apt install busybox-static")
     archive.add("bin", stat.S_IFDIR | 0o755)

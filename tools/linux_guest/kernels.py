@@ -12,13 +12,18 @@ from tools.linux_guest.errors import GuestError
 from tools.linux_guest.programs import require, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tools.linux_guest.cache import Cache
 
 PACKAGE: Final = "linux-image-amd64"
 SUITE_OF: Final = {"6.1": "bookworm", "6.12": "trixie"}
 """The Debian release that has each series."""
 
-_MODULE_FOLDERS: Final = ("drivers/virtio", "drivers/char", "drivers/net", "net", "fs", "lib")
+_MODULE_FOLDERS: Final = (
+    *("drivers/virtio", "drivers/char", "drivers/net", "drivers/xen"),
+    *("net", "fs", "lib"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,22 @@ def kernel(series: str, cache: Cache) -> Kernel:
 
 
 def _fetch(series: str, target: Path) -> None:
-    """Unpack what the guest needs of the package; nothing of it is run."""
+    unpack(target, SUITE_OF[series], PACKAGE, _wanted)
+
+
+def unpack(target: Path, suite: str, package: str, wanted: Callable[[str], bool]) -> None:
+    """Unpack what is wanted of a package into ``target``; nothing of it is run."""
     require("mmdebstrap")
-    print(f"  fetching {PACKAGE} of Debian {SUITE_OF[series]}", flush=True)
+    print(f"  fetching {package} of Debian {suite}", flush=True)
     archive = target / "packages.tar"
     run(
         "mmdebstrap",
-        *("--quiet", "--variant=extract", f"--include={PACKAGE}"),
+        *("--quiet", "--variant=extract", f"--include={package}"),
         "--aptopt=Apt::Install-Recommends false",
-        *(SUITE_OF[series], str(archive)),
+        *(suite, str(archive)),
     )
     with tarfile.open(archive) as tar:
-        tar.extractall(target, [member for member in tar if _wanted(member.name)], filter="data")
+        tar.extractall(target, [member for member in tar if wanted(member.name)], filter="data")
     archive.unlink()
 
 

@@ -60,20 +60,11 @@ class Job:
     seconds: float
 
 
-class Machine:
-    """A running guest; a context manager that ends it."""
+class Qemu:
+    """A running QEMU with a line to what runs in it; a context manager that ends it."""
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        initramfs: Path,
-        logs: Path,
-        forwards: Sequence[Forward],
-        *,
-        peers: Sequence[Peer] = (),
-        memory: int = 3072,
-    ) -> None:
-        """Start it and wait until it is up; ``memory`` in MiB.  Raises ``GuestError``."""
+    def __init__(self, arguments: Sequence[str], logs: Path) -> None:
+        """Start it and wait until it is up.  Raises ``GuestError``."""
         self._logs: Final = logs
         self.console: Final = logs / "console.log"
         ours, theirs = socket.socketpair()
@@ -81,13 +72,11 @@ class Machine:
             self._process: Final = subprocess.Popen(
                 [
                     QEMU,
-                    *_machine(memory),
+                    *("-machine", "pc", "-accel", "tcg,thread=multi", "-smp", "2"),
+                    *("-nodefaults", "-display", "none", "-no-reboot"),
                     *("-serial", f"file:{self.console}"),
-                    *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
-                    *("-append", "console=ttyS0 panic=-1 mitigations=off sysrq_always_enabled"),
                     *_line(theirs.fileno()),
-                    *_network(forwards),
-                    *_peers(peers),
+                    *arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -149,11 +138,27 @@ class Machine:
         self.close()
 
 
-def _machine(memory: int) -> list[str]:
-    return [
-        *("-machine", "pc", "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(memory)),
-        *("-nodefaults", "-display", "none", "-no-reboot"),
-    ]
+class Machine(Qemu):
+    """A running guest."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        initramfs: Path,
+        logs: Path,
+        forwards: Sequence[Forward],
+        *,
+        peers: Sequence[Peer] = (),
+        memory: int = 3072,
+    ) -> None:
+        """Start it and wait until it is up; ``memory`` in MiB.  Raises ``GuestError``."""
+        arguments = [
+            *("-m", str(memory), "-kernel", str(kernel.image), "-initrd", str(initramfs)),
+            *("-append", "console=ttyS0 panic=-1 mitigations=off sysrq_always_enabled"),
+            *_network(forwards),
+            *_peers(peers),
+        ]
+        super().__init__(arguments, logs)
 
 
 def _line(descriptor: int) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tools.linux_guest.errors import GuestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 WANTED: Final = ("virtio_pci", "virtio_console", "virtio_net", "9p", "9pnet_fd", "9pnet_virtio")
@@ -20,7 +21,7 @@ WANTED: Final = ("virtio_pci", "virtio_console", "virtio_net", "9p", "9pnet_fd",
 _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)\0")
 
 
-def load_order(folder: Path) -> list[tuple[str, bytes]]:
+def load_order(folder: Path, wanted: Iterable[str] = WANTED) -> list[tuple[str, bytes]]:
     """The wanted modules below ``folder`` and what they need, first what is loaded first.
 
     Each is its name and its content, uncompressed.  Raises ``GuestError``.
@@ -28,7 +29,7 @@ def load_order(folder: Path) -> list[tuple[str, bytes]]:
     paths = {_name(path.name): path for path in folder.rglob("*.ko*")}
     builtin = {_name(line) for line in (folder / "modules.builtin").read_text().splitlines()}
     ordered: dict[str, bytes] = {}
-    for name in WANTED:
+    for name in wanted:
         if name not in builtin:
             _add(name, paths, ordered)
     return list(ordered.items())

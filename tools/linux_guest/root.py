@@ -1,4 +1,4 @@
-"""The guest's root: a minimal Debian with the programs that are run on the share."""
+"""A root: a minimal Debian with some packages, by default what is run on the share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tools.linux_guest.newc import Archive
 from tools.linux_guest.programs import require, run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tools.linux_guest.cache import Cache
@@ -25,23 +26,26 @@ LEFT_OUT: Final = (
 )
 
 
-def root_archive(cache: Cache) -> Path:
+def root_archive(
+    cache: Cache, suite: str = SUITE, packages: Sequence[str] = PACKAGES, variant: str = "essential"
+) -> Path:
     """The root as a cpio archive, kept under a name that changes with its content."""
-    wanted = "\n".join((SUITE, *PACKAGES, *LEFT_OUT))
+    wanted = "\n".join((suite, *packages, *LEFT_OUT))
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:12]
-    return cache.folder(f"root-{digest}", _make) / "root.cpio"
+    folder = cache.folder(f"root-{digest}", lambda target: _make(target, suite, packages, variant))
+    return folder / "root.cpio"
 
 
-def _make(target: Path) -> None:
+def _make(target: Path, suite: str, packages: Sequence[str], variant: str) -> None:
     require("mmdebstrap")
-    print(f"  making the guest's root: Debian {SUITE} with {' '.join(PACKAGES)}", flush=True)
+    print(f"  making a root: Debian {suite} with {' '.join(packages)}", flush=True)
     tarball = target / "root.tar"
     run(
         "mmdebstrap",
-        *("--quiet", "--variant=essential", f"--include={','.join(PACKAGES)}"),
+        *("--quiet", f"--variant={variant}", f"--include={','.join(packages)}"),
         *(f"--dpkgopt=path-exclude=/{folder}/*" for folder in LEFT_OUT if "usr/" in folder),
         "--aptopt=Apt::Install-Recommends false",
-        *(SUITE, str(tarball)),
+        *(suite, str(tarball)),
     )
     with (
         tarfile.open(tarball) as tar,

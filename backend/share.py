@@ -163,7 +163,9 @@ def share_nodes(share: Share) -> dict[str, bytes]:
 def _check_names(names: list[str]) -> None:
     for name in names:
         if not name or name in (".", "..") or "/" in name or "\0" in name:
-            raise ShareError(f'"{name}" is no name for a file')
+            raise ShareError(
+                f'"{name}" is no name for a file: it must have no "/", and not be "." or ".."'
+            )
         if len(name.encode(errors="surrogateescape")) > _MAX_NAME:
             raise ShareError(f'"{name}" is too long: {_MAX_NAME} bytes are the most')
     if len(set(names)) != len(names):

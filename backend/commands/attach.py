@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import Store
 
 HELP = "attach a share to a running domain"
-EXAMPLE = "xen-fileproxy attach 5 --path /srv/files --tag files"
+EXAMPLE = "xen-fileproxy attach 5 --path /srv/files --tag files --max-space 1024 --commit atomic"
 
 _UNTIL = {
     "offered": (XenbusState.INIT_WAIT, XenbusState.CONNECTED),

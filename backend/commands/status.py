@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.commands.failure import CommandError
@@ -40,21 +41,28 @@ COLUMNS: Final = (
     "path",
 )
 _LEFT: Final = ("device", "tag", "state", "dialect", "sandbox", "path")
-_LEAST_WANTED_FIRST: Final = (
-    "cpu",
-    "up",
-    "pid",
-    "open",
-    "rings",
-    "msize",
-    "sandbox",
-    "path",
-    "errors",
-    "fids",
-    "dialect",
-    "written",
+_MOST_WANTED_FIRST: Final = (
+    "device",
+    "tag",
+    "state",
+    "requests",
     "read",
+    "written",
+    "dialect",
+    "fids",
+    "errors",
+    "path",
+    "sandbox",
+    "msize",
+    "rings",
+    "open",
+    "pid",
+    "up",
+    "cpu",
 )
+_NEVER_LEFT_OUT: Final = 4
+"""Columns that are shown however narrow the terminal is."""
+
 _WHITE: Final = "-"
 
 
@@ -182,12 +190,13 @@ def _widths(rows: list[dict[str, str]]) -> dict[str, int]:
 def fitting(rows: list[dict[str, str]], width: int) -> list[str]:
     """The columns that a terminal of ``width`` characters can show without cutting one."""
     widths = _widths(rows)
-    columns = list(COLUMNS)
-    for name in _LEAST_WANTED_FIRST:
-        if sum(widths[column] + 2 for column in columns) - 2 <= width:
-            break
-        columns.remove(name)
-    return columns
+    columns: set[str] = set()
+    left = width + 2  # no gap after the last one
+    for number, name in enumerate(_MOST_WANTED_FIRST):
+        if number < _NEVER_LEFT_OUT or widths[name] + 2 <= left:
+            columns.add(name)
+            left -= widths[name] + 2
+    return [name for name in COLUMNS if name in columns]
 
 
 def _print_plain(rows: list[dict[str, str]]) -> None:
@@ -221,5 +230,6 @@ def _print_rich(rows: list[dict[str, str]]) -> None:
         table.add_row(*(Text(row[name]) for name in columns))
     console.print(table)
     if len(columns) < len(COLUMNS):
-        missing = ", ".join(name for name in COLUMNS if name not in columns)
-        sys.stdout.write(f"(too narrow for {missing}; --json has everything)\n")
+        left_out = ", ".join(name for name in COLUMNS if name not in columns)
+        note = f"(too narrow for {left_out}; --json has everything)"
+        sys.stdout.write(textwrap.fill(note, console.width) + "\n")

@@ -135,3 +135,8 @@ def test_narrow_terminal_gets_whole_columns() -> None:
     assert narrow[:3] == ["device", "tag", "state"]
     assert "cpu" not in narrow
     assert fitting(rows, 1) == ["device", "tag", "state", "requests"]
+
+
+def test_a_column_that_is_too_wide_makes_room_for_others() -> None:
+    rows = [{**dict.fromkeys(COLUMNS, "x"), "path": "x" * 200}]
+    assert set(COLUMNS) - set(fitting(rows, 130)) == {"path"}

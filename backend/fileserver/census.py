@@ -97,7 +97,7 @@ class Census:
         """Go into the next directory below, and count what is in it."""
         level = way[-1]
         name = level.below.pop()
-        path = level.path + b"/" + name if level.path else name
+        path = _below(level.path, name)
         try:
             below = os.open(name, _READ, dir_fd=self._fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -107,7 +107,7 @@ class Census:
             return
         os.close(self._fd)
         self._fd = below
-        way.append(self._enter(path[: MAX_PATH + 1]))
+        way.append(self._enter(path))
 
     def _ascend(self, way: list[_Level]) -> None:
         """Go back to the last of ``way``, which ought to be above."""
@@ -163,6 +163,17 @@ class Census:
             heapq.heappush(self._oldest, (-file.mtime_ns, file))
         elif file.mtime_ns < -self._oldest[0][0]:
             heapq.heapreplace(self._oldest, (-file.mtime_ns, file))
+
+
+def _below(path: bytes, name: bytes) -> bytes:
+    """The path of what is in a directory.
+
+    One that is too long stays as it is, and is the same object however deep the guest goes on: a
+    path of its own for each level would be a page of memory for every page of directory.
+    """
+    if len(path) > MAX_PATH:
+        return path
+    return path + b"/" + name if path else name
 
 
 class _Level(NamedTuple):

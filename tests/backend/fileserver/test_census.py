@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -79,16 +80,25 @@ def test_the_oldest_come_first_and_no_more_than_asked_for(export: Path) -> None:
     assert found.oldest[0].key == os.stat(export / "d1/f9").st_ino
 
 
-def test_a_tree_of_any_depth_needs_two_descriptors(export: Path) -> None:
+@pytest.fixture
+def deep(export: Path) -> Iterator[Path]:
+    """The export, with ``DEEP`` directories one in the other and a file in each."""
     fd = os.open(export, os.O_RDONLY)
-    for level in range(DEEP):
+    for _ in range(DEEP):
         os.mkdir("d" * 100, dir_fd=fd)
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
         below = os.open("d" * 100, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
-        assert level < DEEP
     os.close(fd)
+    yield export
+    # Such a tree is too deep for whoever removes the folder of the test.
+    os.rename(export / ("d" * 100), export.parent / "deep")
+    while os.path.isdir(export.parent / "deep"):
+        remove_top(export.parent)
+
+
+def test_a_tree_of_any_depth_needs_two_descriptors(deep: Path) -> None:
     most = 0
 
     def look() -> bool:
@@ -97,17 +107,23 @@ def test_a_tree_of_any_depth_needs_two_descriptors(export: Path) -> None:
         return False
 
     before = len(os.listdir("/proc/self/fd"))
-    found = count(export, keep=DEEP, stopped=look)
+    found = count(deep, keep=DEEP, stopped=look)
     assert found is not None
     assert found.files == 2 * DEEP
     assert most <= before + 2
     # Too long a path could not be gone back to.
     assert max(len(file.path) for file in found.oldest) <= MAX_PATH < 101 * DEEP
     assert 0 < len(found.oldest) < DEEP
-    # Such a tree is too deep for whoever removes the folder of the test.
-    os.rename(export / ("d" * 100), export.parent / "deep")
-    while os.path.isdir(export.parent / "deep"):
-        remove_top(export.parent)
+
+
+def test_a_directory_costs_less_memory_than_disk_however_deep_it_lies(deep: Path) -> None:
+    tracemalloc.start()
+    try:
+        assert count(deep) is not None
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1000 * DEEP
 
 
 def remove_top(folder: Path) -> None:

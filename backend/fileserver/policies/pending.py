@@ -6,6 +6,7 @@
 | an old file is truncated to be written anew | the old file | the new file |
 | the last fid that writes is clunked | the new file, whole and on disk | the same |
 | that fails (no space, a broken disk) | what it saw before | the same as Dom0, and the error |
+| a close fails while others write on | what it saw before | the error, from the last close too |
 | the session ends before | what it saw before | - |
 | removed, or another file renamed over it | nothing, or the other file | the same |
 | renamed | what it saw before, an old file renamed as well | the new file under the new name |
@@ -15,6 +16,7 @@ Nothing here needs a lock: only ``synced`` runs elsewhere.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -105,6 +107,9 @@ class Pending:
         except BaseException:
             if self._closer is closer:
                 self._abandon()
+            # The kernel tells of data that it lost once (fsync(2), EIO): who closes next would hear
+            # that all is well.
+            self._discarded = True
             raise
         # Opened again while the disk was waited for: who closes it then publishes.
         if self._closer is closer:
@@ -135,6 +140,8 @@ class Pending:
         parent = self._parent
         if parent is None or self._discarded:
             self._abandon()
+            if parent is not None:
+                raise OSError(errno.EIO, "it is not whole: another close of this file failed")
             return
         try:
             self._table.tree.publish(self.node, parent, self.name)

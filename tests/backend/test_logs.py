@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
-from backend.logs import DeviceLog, LineFormatter
+import pytest
+
+from backend import logs
+from backend.logs import LINES_AT_ONCE, SECONDS_A_LINE, DeviceLog, GuestHandler, LineFormatter
 
 
 def line(message: str, *args: object, device: str | None = None, level: int = logging.INFO) -> str:
@@ -48,3 +52,43 @@ def test_adapter_puts_the_device_first() -> None:
     DeviceLog(logger, "d5/0").warning("closing: %s", "50%")
     logger.removeHandler(handler)
     assert seen == ["d5/0: closing: 50%"]
+
+
+def test_a_guest_cannot_fill_the_log() -> None:
+    now, stream = 0.0, io.StringIO()
+    handler = GuestHandler(stream, lambda: now)
+    handler.setFormatter(LineFormatter("d5/0"))
+
+    def flood(messages: int) -> list[str]:
+        stream.seek(0)
+        stream.truncate()
+        for _ in range(messages):
+            handler.handle(logging.makeLogRecord({"msg": "malformed", "levelname": "INFO"}))
+        return stream.getvalue().splitlines()
+
+    assert flood(LINES_AT_ONCE + 1000) == ["info: d5/0: malformed"] * LINES_AT_ONCE
+    now += SECONDS_A_LINE
+    assert flood(5) == [
+        "warning: d5/0: too many messages: 1000 were left out",
+        "info: d5/0: malformed",
+    ]
+    now += 1e9
+    assert len(flood(LINES_AT_ONCE + 5)) == LINES_AT_ONCE + 1
+
+
+@pytest.mark.parametrize(
+    ("level", "device", "bounded"),
+    [("info", "d5/0", True), ("debug", "d5/0", False), ("info", None, False)],
+)
+def test_the_bound_is_for_processes_that_serve_a_guest(
+    level: str, device: str | None, bounded: bool
+) -> None:
+    logger = logging.getLogger(logs.ROOT_LOGGER)
+    before, threshold = list(logger.handlers), logger.level
+    try:
+        logs.set_up(level, device)
+        [handler] = logger.handlers
+        assert isinstance(handler, GuestHandler) == bounded
+    finally:
+        logger.handlers[:] = before
+        logger.setLevel(threshold)

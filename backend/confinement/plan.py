@@ -8,6 +8,7 @@ Capabilities of a worker that runs as root, by what the share needs:
 | | CAP_DAC_OVERRIDE | the guest's kernel has checked the modes; files are everybody's |
 | | CAP_FOWNER | chmod, times, links and sticky directories of files of any owner |
 | | CAP_FSETID | set-id bits that the guest sets stay through chmod and chown |
+| the same, read-only | CAP_DAC_OVERRIDE, CAP_FOWNER | reads any file, and leaves its access time |
 | directory, mapped-xattr | none | it becomes the export's owner, and all files are his |
 | named files | CAP_DAC_OVERRIDE, CAP_FOWNER | files of any owner; they change none |
 
@@ -60,6 +61,6 @@ def _user_for(share: Share) -> tuple[int, int] | None:
 
 
 def _capabilities_for(share: Share) -> frozenset[int]:
-    if share.files:
-        return _OTHERS_FILES
-    return _ALL_OWNERS if share.security_model is SecurityModel.NONE else frozenset()
+    if not share.files and share.security_model is SecurityModel.MAPPED_XATTR:
+        return frozenset()
+    return _OTHERS_FILES if share.files or share.read_only else _ALL_OWNERS

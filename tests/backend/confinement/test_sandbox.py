@@ -90,6 +90,7 @@ def test_named_files_are_served_without_their_neighbours(prison: Prison, place: 
     ("share", "capabilities"),
     [
         ({}, [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID]),
+        ({"read-only": "1"}, [CAP_DAC_OVERRIDE, CAP_FOWNER]),
         ({"security_model": "mapped-xattr"}, []),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Final
 
 from backend.confinement import libc
@@ -13,6 +14,7 @@ CAP_CHOWN: Final = 0
 CAP_DAC_OVERRIDE: Final = 1
 CAP_FOWNER: Final = 3
 CAP_FSETID: Final = 4
+_CAP_SETGID: Final = 6
 _CAP_SETPCAP: Final = 8
 
 # linux/prctl.h
@@ -33,7 +35,8 @@ _MOST: Final = 64
 
 def keep_only(wanted: frozenset[int], user: tuple[int, int] | None = None) -> None:
     """Give up all capabilities but ``wanted``, and every way to get one back; be ``user`` (uid and
-    gid), if any, from then on, in no other group.
+    gid), if any, from then on.  Root's further groups go in any case: without capabilities, what
+    belongs to a group (disks, say) is what is left of being root.
 
     Without CAP_SETPCAP the bounding set and the securebits stay as they are; a process that has no
     capability, and no-new-privs, gains none through them.  Must come before threads are started.
@@ -52,6 +55,9 @@ def keep_only(wanted: frozenset[int], user: tuple[int, int] | None = None) -> No
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     if user is not None:
         _become(*user)
+    elif have.effective >> _CAP_SETGID & 1:
+        with suppress(PermissionError):  # a user namespace may deny it to its root, too
+            os.setgroups([])
     keep = sum(1 << number for number in wanted) & libc.capabilities().permitted
     libc.set_capabilities(CapabilitySets(keep, keep, 0))
 

@@ -27,6 +27,8 @@ from backend.worker.start import prepare_process
 from tests.backend.confinement.attacks import ATTACKS, Ground
 from tests.backend.confinement.service import Service
 
+SUPERVISOR_GROUP = 6
+
 
 def share_of(nodes: dict[str, str]) -> Share:
     return read_share(lambda node: nodes[node].encode() if node in nodes else None)
@@ -94,6 +96,7 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if os.geteuid() == 0:
+        os.setgroups([SUPERVISOR_GROUP])  # as a shell's root has, and an inmate must not
         # What an inmate mounts when there is no wall stays among inmates.
         clone_newns, ms_rec, ms_private, ms_shared = 0x0002_0000, 0x4000, 1 << 18, 1 << 20
         libc.unshare(clone_newns)

@@ -99,6 +99,7 @@ def test_root_keeps_the_capabilities_of_its_model(
 ) -> None:
     outcome = prison.run("identity", QUIET, share)
     assert outcome.value["uids"] == [0, 0, 0]
+    assert outcome.value["groups"] == []
     assert outcome.value["capabilities"] == capabilities
     assert outcome.value["effective"]
 

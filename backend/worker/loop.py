@@ -112,7 +112,7 @@ class ServiceLoop:
                 self._masked.discard(lane)
                 self._events.unmask(self._port_of[lane])
 
-    def _figures(self) -> dict[str, int | float | str | None]:
+    def _figures(self) -> dict[str, int | str | None]:
         session, counters = self._connection.session, self._connection.counters
         dialect = session.dialect
         return {

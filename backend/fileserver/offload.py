@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.deferred import resume, run_now
@@ -57,10 +57,12 @@ class Offload:
     """
 
     def __init__(self) -> None:
-        self._executor: ThreadPoolExecutor | None = None
+        self._threads: list[threading.Thread] = []
+        self._waiting: SimpleQueue[tuple[Task, Step] | None] = SimpleQueue()
+        """Steps for the threads; ``None`` ends one."""
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._tasks: set[Task] = set()
-        # The lock guards what both the pump's thread and the executor's touch.
+        # The lock guards what both the pump's thread and the others touch.
         self._lock = threading.Lock()
         self._finished: deque[tuple[Task, Exception | None]] = deque()
 
@@ -96,9 +98,12 @@ class Offload:
         except BaseException:
             self._tasks.discard(task)
             raise
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="offload")
-        self._executor.submit(self._run, task, step)
+        if len(self._threads) < THREADS:
+            self._start_thread()
+        if self._threads:
+            self._waiting.put((task, step))
+        else:
+            self._run(task, step)
         return None
 
     def finished(self) -> list[tuple[Task, Exception | None]]:
@@ -118,11 +123,28 @@ class Offload:
 
     def close(self) -> None:
         """Carry what was started to its end, then give everything back."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
         for task, error in self.finished():
             task.finish(error)
         os.close(self._wake)
+
+    def _start_thread(self) -> None:
+        # A daemon: a worker that ends by an exception must not wait for a thread that does.
+        thread = threading.Thread(target=self._work, name="offload", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # Dom0 has no process numbers left, say (pids.max): the others do it, or this one.
+            log.warning("waiting for the disk in fewer threads: %s", error)
+        else:
+            self._threads.append(thread)
+
+    def _work(self) -> None:
+        while (waiting := self._waiting.get()) is not None:
+            self._run(*waiting)
 
     def _run(self, task: Task, step: Step) -> None:
         error: Exception | None = None

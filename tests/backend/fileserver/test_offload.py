@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import select
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,3 +108,20 @@ def test_a_connection_that_ends_carries_its_clunks_out(
         peer.close()
         assert disk.synced == [what for what in ALL if what not in broken]
         assert ("after the client has gone" in caplog.text) == bool(broken)
+
+
+def test_without_a_thread_a_clunk_is_answered_once(
+    peer: RingPeer, disk: WatchedDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as dom0:
+        dom0.setattr(Thread, "start", none_left)
+        put(peer, CLUNK)
+        assert complete(peer) == Rclunk(CLUNK.tag)
+    assert disk.synced == ALL
+    peer.create(b"another", FILE)
+    put(peer, CLUNK)
+    assert complete(peer) == Rclunk(CLUNK.tag)
+    assert peer.take() is None

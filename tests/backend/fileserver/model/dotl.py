@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.ninep.flags import (
     AT_REMOVEDIR,
@@ -23,27 +23,19 @@ from protocol.ninep.flags import (
     SETATTR_MTIME_SET,
     SETATTR_UID,
 )
-from protocol.ninep.messages import (
-    Rgetattr,
-    Tlink,
-    Tmknod,
-    Treadlink,
-    Tsymlink,
-    Txattrcreate,
-    Txattrwalk,
-)
-from tests.backend.fileserver.client import NO_ID, ROOT, TAG, Client
+from tests.backend.fileserver.client import Client
 
+from .served import NSEC, ServedSide
 from .side import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from protocol.ninep.ids import Fid
+    from protocol.ninep.messages import Rgetattr
 
     from .side import Path
 
-_NSEC: Final = 1_000_000_000
 _ACCESS: Final = {os.O_RDONLY: DOTL_RDONLY, os.O_WRONLY: DOTL_WRONLY, os.O_RDWR: DOTL_RDWR}
 _FLAGS: Final = {os.O_EXCL: DOTL_EXCL, os.O_TRUNC: DOTL_TRUNC, os.O_APPEND: DOTL_APPEND}
 
@@ -56,47 +48,23 @@ def wire_flags(flags: int) -> int:
     return wire
 
 
-class DotlSide:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def _at(self, path: Path, body: Callable[[Fid], Any]) -> Any:
-        """Walk to ``path``, do something with it, and clunk the fid."""
-        fid = self._client.walk(*path)
-        try:
-            return body(fid)
-        finally:
-            self._client.clunk(fid)
-
-    def _within(self, path: Path, body: Callable[[Fid], Any]) -> Any:
-        """Do something in ``path``'s directory; that it is one, the guest's kernel knows."""
-
-        def checked(fid: Fid) -> Any:
-            if not stat.S_ISDIR(self._client.getattr(fid).mode):
-                raise OSError(errno.ENOTDIR, "not a directory")
-            return body(fid)
-
-        return self._at(path[:-1], checked)
+class DotlSide(ServedSide[Client]):
+    def _check_directory(self, fid: Fid, *, wanted: bool) -> None:
+        if stat.S_ISDIR(self._client.getattr(fid).mode) != wanted:
+            raise OSError(errno.ENOTDIR if wanted else errno.EISDIR, "a directory, or none")
 
     def mkdir(self, path: Path, mode: int) -> None:
         self._within(path, lambda fid: self._client.mkdir(path[-1], mode, fid=fid))
 
     def symlink(self, target: bytes, path: Path) -> None:
-        self._within(
-            path, lambda fid: self._client.call(Tsymlink(TAG, fid, path[-1], target, NO_ID))
-        )
+        self._within(path, lambda fid: self._client.symlink(path[-1], target, fid=fid))
 
     def mknod(self, path: Path, mode: int) -> None:
-        self._within(
-            path, lambda fid: self._client.call(Tmknod(TAG, fid, path[-1], mode, 0, 0, NO_ID))
-        )
+        self._within(path, lambda fid: self._client.mknod(path[-1], mode, fid=fid))
 
     def link(self, old: Path, new: Path) -> None:
         self._at(
-            old,
-            lambda fid: self._within(
-                new, lambda to: self._client.call(Tlink(TAG, to, fid, new[-1]))
-            ),
+            old, lambda fid: self._within(new, lambda to: self._client.link(fid, new[-1], to=to))
         )
 
     def rename(self, old: Path, new: Path) -> None:
@@ -113,9 +81,6 @@ class DotlSide:
     def rmdir(self, path: Path) -> None:
         self._within(path, lambda fid: self._client.unlink(path[-1], AT_REMOVEDIR, fid=fid))
 
-    def remove(self, path: Path) -> None:
-        self._client.remove(self._client.walk(*path))
-
     def create(self, path: Path, flags: int, mode: int) -> Fid:
         wire = wire_flags(flags | os.O_RDWR)
         created: Fid = self._within(
@@ -126,24 +91,6 @@ class DotlSide:
     def open(self, path: Path, flags: int) -> Fid:
         return self._client.open(*path, flags=wire_flags(flags))
 
-    def close(self, handle: Fid) -> None:
-        self._client.clunk(handle)
-
-    def read(self, handle: Fid, count: int, offset: int) -> bytes:
-        return self._client.read(handle, count, offset, split=count // 2)
-
-    def write(self, handle: Fid, data: bytes, offset: int) -> int:
-        return self._client.write(handle, data, offset, split=len(data) // 3)
-
-    def fsync(self, handle: Fid) -> None:
-        self._client.fsync(handle)
-
-    def truncate(self, path: Path, size: int) -> None:
-        self._at(path, lambda fid: self._client.truncate(fid, size))
-
-    def ftruncate(self, handle: Fid, size: int) -> None:
-        self._client.truncate(handle, size)
-
     def chmod(self, path: Path, mode: int) -> None:
         self._at(path, lambda fid: self._client.setattr(fid, SETATTR_MODE, mode=mode))
 
@@ -153,20 +100,16 @@ class DotlSide:
 
     def utime(self, path: Path, mtime: int) -> None:
         valid = SETATTR_ATIME | SETATTR_ATIME_SET | SETATTR_MTIME | SETATTR_MTIME_SET
-        sec, nsec = divmod(mtime, _NSEC)
+        sec, nsec = divmod(mtime, NSEC)
         fields = {"atime_sec": sec, "atime_nsec": nsec, "mtime_sec": sec, "mtime_nsec": nsec}
         self._at(path, lambda fid: self._client.setattr(fid, valid, **fields))
 
     def readlink(self, path: Path) -> bytes:
-        target: bytes = self._at(path, lambda fid: self._client.call(Treadlink(TAG, fid)).target)
+        target: bytes = self._at(path, self._client.readlink)
         return target
 
     def names(self, path: Path) -> list[bytes]:
         return sorted(self._client.names(*path))
-
-    def stat(self, path: Path) -> Kept:
-        found: Kept = self._at(path, self.fstat)
-        return found
 
     def fstat(self, handle: Fid) -> Kept:
         found: Rgetattr = self._client.getattr(handle)
@@ -183,39 +126,18 @@ class DotlSide:
 
     def mtime(self, path: Path) -> int:
         found: Rgetattr = self._at(path, self._client.getattr)
-        return found.mtime_sec * _NSEC + found.mtime_nsec
+        return found.mtime_sec * NSEC + found.mtime_nsec
 
     def xattrs(self, path: Path) -> Mapping[bytes, bytes]:
         def body(fid: Fid) -> dict[bytes, bytes]:
-            names = self._xattr(fid, b"").split(b"\0")[:-1]
-            return {name: self._xattr(fid, name) for name in names}
+            names = self._client.getxattr(fid).split(b"\0")[:-1]
+            return {name: self._client.getxattr(fid, name) for name in names}
 
         found: dict[bytes, bytes] = self._at(path, body)
         return found
 
-    def _xattr(self, fid: Fid, name: bytes) -> bytes:
-        newfid = self._client.fid()
-        size = self._client.call(Txattrwalk(TAG, fid, newfid, name)).size
-        try:
-            return self._client.read(newfid, size)
-        finally:
-            self._client.clunk(newfid)
-
     def setxattr(self, path: Path, name: bytes, value: bytes, flags: int) -> None:
-        fid = self._client.walk(*path)
-        try:
-            self._client.call(Txattrcreate(TAG, fid, name, len(value), flags))
-            self._client.write(fid, value)
-        except OSError:
-            self._client.clunk(fid)
-            raise
-        self._client.clunk(fid)  # the attribute is set here
+        self._at(path, lambda fid: self._client.setxattr(fid, name, value, flags))
 
     def removexattr(self, path: Path, name: bytes) -> None:
-        # Linux's client sets an empty value with XATTR_REPLACE, and means: remove.
-        self.setxattr(path, name, b"", os.XATTR_REPLACE)
-
-
-def root_only(client: Client) -> bool:
-    """Whether the client holds nothing but the root."""
-    return client.in_use() == {ROOT}
+        self._at(path, lambda fid: self._client.removexattr(fid, name))

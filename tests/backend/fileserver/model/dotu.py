@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.ninep.flags import (
     DMDIR,
@@ -20,19 +20,19 @@ from protocol.ninep.flags import (
     OTRUNC,
     OWRITE,
 )
+from tests.backend.fileserver.dotu_client import DotuClient
 
+from .served import NSEC, ServedSide
 from .side import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Stat
-    from tests.backend.fileserver.dotu_client import DotuClient
 
     from .side import Path
 
-_NSEC: Final = 1_000_000_000
 _ACCESS: Final = {os.O_RDONLY: OREAD, os.O_WRONLY: OWRITE, os.O_RDWR: ORDWR}
 _KINDS: Final = {
     DMDIR: stat.S_IFDIR,
@@ -59,27 +59,7 @@ def mode_of(perm: int) -> int:
     return kind | perm & 0o777 | sum(bit for dm, bit in _SPECIAL.items() if perm & dm)
 
 
-class DotuSide:
-    def __init__(self, client: DotuClient) -> None:
-        self._client = client
-
-    def _at(self, path: Path, body: Callable[[Fid], Any]) -> Any:
-        """Walk to ``path``, do something with it, and clunk the fid."""
-        fid = self._client.walk(*path)
-        try:
-            return body(fid)
-        finally:
-            self._client.clunk(fid)
-
-    def _within(self, path: Path, body: Callable[[Fid], Any]) -> Any:
-        """Do something in ``path``'s directory."""
-
-        def checked(fid: Fid) -> Any:
-            self._check_directory(fid, wanted=True)
-            return body(fid)
-
-        return self._at(path[:-1], checked)
-
+class DotuSide(ServedSide[DotuClient]):
     def _check_directory(self, fid: Fid, *, wanted: bool) -> None:
         if bool(self._client.stat(fid).mode & DMDIR) != wanted:
             code = errno.ENOTDIR if wanted else errno.EISDIR
@@ -113,9 +93,6 @@ class DotuSide:
         self._at(path, lambda fid: self._check_directory(fid, wanted=True))
         self.remove(path)
 
-    def remove(self, path: Path) -> None:
-        self._client.remove(self._client.walk(*path))
-
     def create(self, path: Path, flags: int, mode: int) -> Fid:
         assert flags == os.O_EXCL, "this dialect creates, or fails"
         created: Fid = self._within(
@@ -126,24 +103,6 @@ class DotuSide:
     def open(self, path: Path, flags: int) -> Fid:
         mode = _ACCESS[flags & os.O_ACCMODE] | (OTRUNC if flags & os.O_TRUNC else 0)
         return self._client.open(*path, mode=mode)
-
-    def close(self, handle: Fid) -> None:
-        self._client.clunk(handle)
-
-    def read(self, handle: Fid, count: int, offset: int) -> bytes:
-        return self._client.read(handle, count, offset, split=count // 2)
-
-    def write(self, handle: Fid, data: bytes, offset: int) -> int:
-        return self._client.write(handle, data, offset, split=len(data) // 3)
-
-    def fsync(self, handle: Fid) -> None:
-        self._client.fsync(handle)
-
-    def truncate(self, path: Path, size: int) -> None:
-        self._at(path, lambda fid: self._client.truncate(fid, size))
-
-    def ftruncate(self, handle: Fid, size: int) -> None:
-        self._client.truncate(handle, size)
 
     def chmod(self, path: Path, mode: int) -> None:
         # The kind goes with the mode, as Linux sends it.
@@ -157,7 +116,7 @@ class DotuSide:
         self._at(path, lambda fid: self._client.wstat(fid, n_uid=uid, n_gid=gid))
 
     def utime(self, path: Path, mtime: int) -> None:
-        when = mtime // _NSEC
+        when = mtime // NSEC
         self._at(path, lambda fid: self._client.wstat(fid, atime=when, mtime=when))
 
     def readlink(self, path: Path) -> bytes:
@@ -173,10 +132,6 @@ class DotuSide:
         self._at(path, lambda fid: self._check_directory(fid, wanted=True))
         return sorted(self._client.names(*path))
 
-    def stat(self, path: Path) -> Kept:
-        found: Kept = self._at(path, self.fstat)
-        return found
-
     def fstat(self, handle: Fid) -> Kept:
         found: Stat = self._client.stat(handle)
         directory = found.mode & DMDIR
@@ -185,7 +140,7 @@ class DotuSide:
 
     def mtime(self, path: Path) -> int:
         found: Stat = self._at(path, self._client.stat)
-        return found.mtime * _NSEC
+        return found.mtime * NSEC
 
     def xattrs(self, path: Path) -> Mapping[bytes, bytes]:
         raise AssertionError(f"this dialect has no extended attributes: {path!r}")

@@ -87,16 +87,12 @@ class Testbed:
         finally:
             os.close(gone)
 
-    def restart_supervisor(self) -> None:
-        """Start it again after its end."""
-        self.supervisor = self._start_supervisor()
-
     def _command(self, name: str) -> list[str]:
         return [str(BIN / "xen-fileproxy"), name, "--config", str(self.config)]
 
-    def guest(self, domid: int, path: Path | str, *, tag: str = "share", devid: int = 0) -> None:
+    def guest(self, domid: int, path: Path | str, *, tag: str = "share") -> None:
         """Give domain ``domid``, created if need be, a device that shows ``path``."""
-        self.attach(domid, "--path", str(path), "--tag", tag, "--devid", str(devid))
+        self.attach(domid, "--path", str(path), "--tag", tag)
 
     def attach(self, domid: int, *options: str) -> None:
         """As ``xen-fileproxy attach`` to domain ``domid``, created if need be."""

@@ -51,7 +51,8 @@ def open_session(
 def open_tree(share: Share, allowed: Sequence[str], quota_dir: str) -> Tree:
     """The share's tree inside its policies, innermost first.  Raises ``ExportError``, ``OSError``.
 
-    What a share asks for and nobody serves yet is refused, never left out.
+    The quota stands next to the files, where it sees what they take on disk whatever a policy makes
+    of a request; read-only stands outside, so that nothing inside is even asked.
     """
     if share.files:
         tree: Tree = _open_named(share.files, allowed)

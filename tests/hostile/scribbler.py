@@ -98,11 +98,10 @@ class Elsewhere:
 class Scribbler(Elsewhere):
     """Scribbles from another process, as fast as it can, until the context ends."""
 
-    def __init__(self, guest: RawFrontend, scribble: Scribble, seed: int = 7) -> None:
+    def __init__(self, guest: RawFrontend, scribble: Scribble) -> None:
         super().__init__(self._scribble_on)
         self._guest = guest
         self._scribble = scribble
-        self._seed = seed
 
     def __enter__(self) -> Self:
         # The platform keeps a guest's memory from its children; here the child is the guest, too.
@@ -112,7 +111,7 @@ class Scribbler(Elsewhere):
         return self
 
     def _scribble_on(self) -> None:
-        dice = random.Random(self._seed)
+        dice = random.Random(7)
         while True:
             self._scribble(self._guest, dice)
 

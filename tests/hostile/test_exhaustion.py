@@ -47,8 +47,8 @@ TAG = Tag(3)
 FILE = Fid(1)
 
 
-def clone(guest: RawFrontend, fid: int, source: Fid = ROOT) -> Message:
-    return guest.call(Twalk(TAG, source, Fid(fid), ()))
+def clone(guest: RawFrontend, fid: int) -> Message:
+    return guest.call(Twalk(TAG, ROOT, Fid(fid), ()))
 
 
 def file_of_ones_own(guest: RawFrontend) -> None:

@@ -281,8 +281,8 @@ class Client(AnyClient):
     def rename_fid(self, fid: Fid, name: bytes, *, to: Fid = ROOT) -> None:
         self.call(Trename(TAG, fid, to, name))
 
-    def symlink(self, name: bytes, target: bytes, *, fid: Fid = ROOT, gid: int = NO_ID) -> Qid:
-        qid: Qid = self.call(Tsymlink(TAG, fid, name, target, gid)).qid
+    def symlink(self, name: bytes, target: bytes, *, fid: Fid = ROOT) -> Qid:
+        qid: Qid = self.call(Tsymlink(TAG, fid, name, target, NO_ID)).qid
         return qid
 
     def readlink(self, fid: Fid) -> bytes:

@@ -83,15 +83,15 @@ class DotuClient(AnyClient):
         """One more name, in the directory ``fid``, for the file that ``file`` stands for."""
         self.make(name, DMLINK, b"%d\n" % file, fid=fid)
 
-    def mkfifo(self, name: bytes, mode: int = 0o644, *, fid: Fid = ROOT) -> None:
-        self.make(name, DMNAMEDPIPE | mode, fid=fid)
+    def mkfifo(self, name: bytes, mode: int = 0o644) -> None:
+        self.make(name, DMNAMEDPIPE | mode)
 
-    def mksocket(self, name: bytes, mode: int = 0o644, *, fid: Fid = ROOT) -> None:
-        self.make(name, DMSOCKET | mode, fid=fid)
+    def mksocket(self, name: bytes, mode: int = 0o644) -> None:
+        self.make(name, DMSOCKET | mode)
 
-    def mkdevice(self, name: bytes, device: bytes, mode: int = 0o600, *, fid: Fid = ROOT) -> None:
+    def mkdevice(self, name: bytes, device: bytes, mode: int = 0o600) -> None:
         """``device`` as in ``c 1 3``."""
-        self.make(name, DMDEVICE | mode, device, fid=fid)
+        self.make(name, DMDEVICE | mode, device)
 
     def stat(self, fid: Fid) -> Stat:
         reply = self.call(Tstat(TAG, fid))

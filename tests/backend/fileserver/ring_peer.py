@@ -44,7 +44,6 @@ class RingPeer:
         *,
         rings: int = 2,
         order: int = 4,
-        max_msize: int = 0,
         wrap: Callable[[Tree], Tree] | None = None,
         trace: TraceWriter | None = None,
     ) -> None:
@@ -61,9 +60,7 @@ class RingPeer:
             for number, (words, data) in enumerate(zip(self.words, self.data, strict=True))
         ]
         local = LocalTree(str(root))
-        self.session = Session(
-            wrap(local) if wrap else local, Limits(), max_msize=max_msize or half
-        )
+        self.session = Session(wrap(local) if wrap else local, Limits(), max_msize=half)
         self.connection = Connection(
             self.session,
             [Lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],

@@ -57,11 +57,11 @@ class Meddler(threading.Thread):
         assert self.error is None
 
 
-def until(done: Callable[[], bool], step: Callable[[], None], least: int = 500) -> None:
-    """Repeat ``step`` at least so often, until ``done``; fail after 30 seconds."""
+def until(done: Callable[[], bool], step: Callable[[], None]) -> None:
+    """Repeat ``step`` at least 500 times, until ``done``; fail after 30 seconds."""
     deadline = time.monotonic() + 30
     rounds = 0
-    while rounds < least or not done():
+    while rounds < 500 or not done():
         step()
         rounds += 1
         assert time.monotonic() < deadline, f"{rounds} rounds"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tools.linux_guest import report
 from tools.linux_guest.bed import bed
@@ -20,6 +21,9 @@ from tools.linux_guest.programs import require
 from tools.linux_guest.root import root_archive
 from tools.linux_guest.session import Result, Session, Verdict
 from tools.linux_guest.workloads import WORKLOADS, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOGS: Final = Path(__file__).resolve().parent.parent.parent / "build" / "interop"
 
@@ -59,8 +63,6 @@ def run(args: argparse.Namespace) -> list[Result]:
     require("qemu-system-x86_64")
     cache = Cache()
     linux, root = kernel(args.kernel, cache), root_archive(cache)
-    shutil.rmtree(LOGS, ignore_errors=True)
-    LOGS.mkdir(parents=True)
     options = ["--trace", str(LOGS / "trace.pcap")] if args.trace else []
     results: list[Result] = []
 
@@ -69,6 +71,9 @@ def run(args: argparse.Namespace) -> list[Result]:
         print(report.line(result), flush=True)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(alone())
+        shutil.rmtree(LOGS, ignore_errors=True)
+        LOGS.mkdir()
         exports = {by: LOGS / "exports" / by.value for by in By}
         if not args.keep:
             stack.callback(shutil.rmtree, LOGS / "exports")
@@ -84,6 +89,18 @@ def run(args: argparse.Namespace) -> list[Result]:
             if results:
                 (LOGS / "results.md").write_text(report.markdown(results))
     return results
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """No other run in this folder, whose end would remove what this one exports."""
+    LOGS.parent.mkdir(exist_ok=True)
+    with LOGS.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GuestError(f"another run is under way in {LOGS}; wait for its end") from None
+        yield
 
 
 def wanted_mounts(args: argparse.Namespace) -> list[Mount]:

@@ -61,7 +61,7 @@ _STRESS: Final = {
     "dirmany": "",
     "fallocate": "--fallocate-bytes 4m",
     "fcntl": "",
-    "filename": "--filename-opts posix",
+    "filename": "--filename-opts posix --timeout 15s",
     "flock": "",
     "fstat": "--fstat-dir .",
     "getdent": "",
@@ -76,15 +76,15 @@ _STRESS: Final = {
     "symlink": "",
     "touch": "",
     "utime": "",
-    "xattr": "",
+    "xattr": "--timeout 15s",
 }
 """The classes of stress-ng that are about files, with options that bound them."""
 
 _ALONE: Final = ("link", "symlink")
 """Classes whose process touches 8,192 files whatever the clock says: one is enough."""
 
-
-_DOTL_ONLY: Final = ("fcntl", "flock", "lockf", "lockofd", "xattr")
+_DOTL_ONLY: Final = ("fcntl", "flock", "fstat", "lockf", "lockofd", "rename", "xattr")
+"""What needs locks, attributes, ``.`` in listings or renames between directories."""
 
 WORKLOADS: Final[Sequence[Workload]] = (
     # Linux's client in 9P2000.u has no message for statfs, and keeps locks to nobody.

@@ -53,6 +53,7 @@ _ENAMES: Final = {
     errno.EROFS: b"file system is read-only",
     errno.ESTALE: b"file is gone",
     errno.ETXTBSY: b"file is being executed",
+    errno.EUSERS: b"too many users",
     errno.EXDEV: b"not on the same file system",
 }
 

@@ -22,6 +22,8 @@ NAMES: Final = (b"a", b"b", b"c", b"\xff \n", b"n" * 255)
 XATTRS: Final = (b"user.one", b"user.two", b"user.\xe9")
 MAX_OPEN: Final = 20
 MAX_SIZE: Final = 40_000
+MAX_ENTRIES: Final = 200
+"""A tree that has grown beyond this is emptied: renames move whole trees into one another."""
 NSEC: Final = 1_000_000_000
 
 
@@ -86,21 +88,34 @@ class Model:
 
     def compare_trees(self) -> None:
         """Everything there is, seen by each client."""
-        for side in self._sides:
-            self._compare(side, ())
+        counts = [self._compare(side, ()) for side in self._sides]
+        if counts[0] > MAX_ENTRIES:
+            self._remove_below(())
 
-    def _compare(self, side: Side, path: Path) -> None:
-        assert side.names(path) == self._plain.names(path), path
+    def _remove_below(self, path: Path) -> None:
         for name in self._plain.names(path):
+            below = (*path, name)
+            directory = stat.S_ISDIR(self._plain.stat(below).mode)
+            if directory:
+                self._remove_below(below)
+            assert self._both("rmdir" if directory else "unlink", below)
+
+    def _compare(self, side: Side, path: Path) -> int:
+        """How many entries there are below ``path``."""
+        assert side.names(path) == self._plain.names(path), path
+        names = self._plain.names(path)
+        count = len(names)
+        for name in names:
             below = (*path, name)
             found = self._plain.stat(below)
             assert side.stat(below) == found, below
             if stat.S_ISDIR(found.mode):
-                self._compare(side, below)
+                count += self._compare(side, below)
             elif stat.S_ISLNK(found.mode):
                 assert side.readlink(below) == self._plain.readlink(below)
             elif stat.S_ISREG(found.mode):
                 assert self._content(side, below) == self._content(self._plain, below), below
+        return count
 
     def _content(self, side: Side, path: Path) -> bytes:
         handle = side.open(path, os.O_RDONLY)

@@ -72,7 +72,7 @@ class Counting:
     def ready(self) -> None:
         """Wait for the first count.
 
-        Raises ``OSError``: what looking into a directory said, EBUSY.
+        Raises ``OSError``: what looking into a directory said, EBUSY, EAGAIN (no thread).
         """
         for _ in range(_TRIES):
             if self._ledger.counted:
@@ -115,10 +115,14 @@ class Counting:
         if self._thread is not None and self._thread.is_alive():
             return
         self._error = None
-        self._thread = threading.Thread(
-            target=self._run, args=(again,), name="quota count", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(again,), name="quota count", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # Dom0 has no process numbers left, say (pids.max)
+            self._failed(OSError(errno.EAGAIN, str(error)))
+            self._ended_at = time.monotonic()
+        else:
+            self._thread = thread
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -129,11 +133,14 @@ class Counting:
         try:
             self._ledger.count(self._census, lambda: self._stopping.wait(_PEEK), again=again)
         except OSError as error:
-            log.warning("quota: %s", error.strerror or error)
-            self._error = error
+            self._failed(error)
         finally:
             self._ended_at = time.monotonic()
             self._took = self._ended_at - started
+
+    def _failed(self, error: OSError) -> None:
+        log.warning("quota: %s", error.strerror or error)
+        self._error = error
 
     def _census(self, held: frozenset[int]) -> Found | None:
         stopped = self._stopping.is_set

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -299,6 +300,30 @@ def test_what_cannot_be_counted_cannot_grow(export: Path, tmp_path: Path) -> Non
         tree.mkdir(tree.root, b"dir", 0o700, NOBODY)
         locked.release()
     tree.close()
+
+
+def test_without_a_thread_to_count_in_nothing_grows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    (folder / "export" / "file").touch()
+    with quota(folder / "export", folder / "q", max_files=FILES, interval=0) as tree:
+        held = Holder(tree)
+        with monkeypatch.context() as dom0:
+            dom0.setattr(Thread, "start", none_left)
+            held.lookup(b"file")
+            with refused(errno.EAGAIN):
+                held.create(b"new")
+        held.create(b"new")
+        held.release()
+    with (
+        quota(folder / "export", folder / "q", max_files=FILES) as tree,
+        monkeypatch.context() as dom0,
+    ):
+        dom0.setattr(Thread, "start", none_left)
+        tree.lookup(tree.root, b"new").release()
 
 
 def test_a_tree_that_never_stands_still_is_busy(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Everything that a guest can make grow, and how far: each limit is an object that owns its slots.
 
-A limit that is reached answers EMFILE, and gives way again as soon as the guest gives something
-back: nothing that it already holds is taken away.
+A limit that is reached answers EMFILE (locks: ENOLCK), and gives way again as soon as the guest
+gives something back: nothing that it already holds is taken away.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ more is noticed once, and never after its entry has gone.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -216,7 +217,9 @@ class Ledger:
             self._file.end_counting()
 
     def _let_go_last(self, key: int, fd: int) -> None:
-        with self._file.lock:
+        orphan = True
+        # Where the host does not say what it has now, it goes as it was counted last.
+        with suppress(OSError), self._file.lock:
             orphan = self._sums.settle(key, fd)
             if not orphan:
                 self._drop(key)

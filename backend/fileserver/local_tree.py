@@ -111,7 +111,12 @@ class LocalTree:
             how = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | flags & os.O_NOATIME
             fd = self._open(b"%d" % node.fd, how, self._proc)
             above = node.qid.path if node.qid.path == self.root.qid.path else None
-            return LocalDirectory(fd, self._descriptors, self._qids, above)
+            try:
+                return LocalDirectory(fd, self._descriptors, self._qids, above)
+            except OSError:  # a network file system may not know the directory any more
+                os.close(fd)
+                self._descriptors.give()
+                raise
         if node.kind == stat.S_IFLNK:
             raise OSError(errno.ELOOP, "a symbolic link is not followed")
         # The guest's kernel opens FIFOs and devices in the guest; Dom0's are opened for nobody.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -114,7 +114,12 @@ class QuotaTree(ForwardingTree):
         with self.room.adding(_blocks(parent), 1):
             node, file = self.inner.create_unnamed(parent, name, flags, mode, owner)
             # Where there are no unnamed files it has a name, which nobody else can guess.
-            named = os.fstat(node.fd).st_nlink > 0
+            try:
+                named = os.fstat(node.fd).st_nlink > 0
+            except OSError:
+                node.release()
+                file.discard()
+                raise
             return self._created(node, file, flags, named=named)
 
     def publish(self, node: Node, parent: Node, name: bytes) -> None:
@@ -221,7 +226,8 @@ class QuotaTree(ForwardingTree):
         try:
             with self.room.adding(_new_entry(parent) + files * _blocks(parent), files):
                 yield
-                self._settle(parent)
+                with suppress(OSError):  # what was made is there; the next count sees it all
+                    self._settle(parent)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 _check_free(parent, name)
@@ -250,8 +256,8 @@ class QuotaTree(ForwardingTree):
 
     def _adopt(self, node: Node) -> Node:
         self._counting.begin()
-        key = self.ledger.key(node.qid.path, node.fd)
         try:
+            key = self.ledger.key(node.qid.path, node.fd)
             self.ledger.hold(key, node.fd)
         except OSError:
             node.release()
@@ -266,8 +272,8 @@ class QuotaTree(ForwardingTree):
         Not a node: those are counted, and what removes a file must work when there are no more.
         """
         fd = os.open(name, PIN, dir_fd=parent.fd)
-        key = self.ledger.key_of(os.fstat(fd))
         try:
+            key = self.ledger.key_of(os.fstat(fd))
             self.ledger.hold(key, fd)
         except OSError:
             os.close(fd)

@@ -28,7 +28,7 @@ _MAX_VALUE: Final = 4096
 
 _MAX_NAME: Final = 255
 
-_MAX_LIMIT: Final = (1 << 43) - 1
+MAX_LIMIT: Final = (1 << 43) - 1
 """MiB whose bytes still fit a file offset."""
 
 
@@ -192,8 +192,8 @@ def _text(read: Read, node: str) -> str | None:
 def _limit(read: Read, node: str) -> int | None:
     """A number, where 0 means no limit."""
     text = _text(read, node) or "0"
-    if not (text.isascii() and text.isdigit()) or len(text) > 13 or int(text) > _MAX_LIMIT:
-        raise ShareError(f'{node} is "{text}"; it must be a number from 0 to {_MAX_LIMIT}')
+    if not (text.isascii() and text.isdigit()) or len(text) > 13 or int(text) > MAX_LIMIT:
+        raise ShareError(f'{node} is "{text}"; it must be a number from 0 to {MAX_LIMIT}')
     return int(text) or None
 
 

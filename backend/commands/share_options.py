@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from backend.commands.failure import CommandError
-from backend.share import Commit, NamedFile, SecurityModel, Share, ShareError
+from backend.share import MAX_LIMIT, Commit, NamedFile, SecurityModel, Share, ShareError
 
 if TYPE_CHECKING:
     import argparse
@@ -62,9 +62,13 @@ def share_of(args: argparse.Namespace) -> Share:
     """The share that the options describe.  Raises ``CommandError``."""
     for option in ("max_space", "max_files", "max_open_files"):
         value = getattr(args, option)
-        if value is not None and value < 1:
+        if value is not None and not 1 <= value <= MAX_LIMIT:
             name = option.replace("_", "-")
-            raise CommandError(f"--{name} {value}: it must be 1 or more; without it, no limit")
+            raise CommandError(
+                f"--{name} {value}: it must be 1 to {MAX_LIMIT}; without it, no limit"
+            )
+    if args.auto_delete and args.max_space is None and args.max_files is None:
+        raise CommandError("--auto-delete makes room within --max-space or --max-files: give one")
     files = [
         *(_named("--file", text, writable=False) for text in args.file),
         *(_named("--writable-file", text, writable=True) for text in args.writable_file),

@@ -51,7 +51,9 @@ def test_named_files() -> None:
         (["--file", "a"], "--file a: it must be NAME=PATH"),
         (["--writable-file", "=/x"], "--writable-file =/x: it must be NAME=PATH"),
         (["--file", "a/b=/x"], '"a/b" is no name for a file'),
-        (["--path", "/a", "--max-space", "0"], "--max-space 0: it must be 1 or more"),
+        (["--path", "/a", "--max-space", "0"], "--max-space 0: it must be 1 to 8796093022207"),
+        (["--path", "/a", "--max-files", str(1 << 43)], "it must be 1 to 8796093022207"),
+        (["--path", "/a", "--auto-delete"], "--auto-delete makes room within --max-space or"),
     ],
 )
 def test_what_is_wrong_is_named(arguments: list[str], message: str) -> None:

@@ -172,15 +172,7 @@ class XenbusFrontend:
             offer = read_backend_nodes(lambda name: _read(self._store, f"{self._backend}/{name}"))
         except HandshakeError as error:
             raise OSError(errno.EPROTO, f"the backend's {error}", self.name) from error
-        order = min(order, offer.max_ring_page_order)
-        sharer = self._platform.grant_sharer()
-        try:
-            for number in range(min(rings, offer.max_rings)):
-                self._rings.append(
-                    FrontRing(sharer, self._events, self._backend_id, order, f"ring {number}")
-                )
-        finally:
-            sharer.close()
+        self._share(min(rings, offer.max_rings), min(order, offer.max_ring_page_order))
         nodes = frontend_nodes([ring.offer for ring in self._rings])
 
         def write(view: StoreView) -> None:
@@ -188,6 +180,29 @@ class XenbusFrontend:
                 view.write(f"{self._path}/{name}", value)
 
         self._store.transact(write)
+
+    def _share(self, rings: int, order: int) -> None:
+        """Make the rings, of ``order`` or the largest that there are grants for.
+
+        Linux lets all programs of a domain together have 1024 pages (xen-gntalloc's parameter
+        ``limit``), which are two less than two rings of order 9 need.
+        """
+        sharer = self._platform.grant_sharer()
+        try:
+            while len(self._rings) < rings:
+                name = f"ring {len(self._rings)}"
+                try:
+                    ring = FrontRing(sharer, self._events, self._backend_id, order, name)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC or order == 1:
+                        raise
+                    order -= 1
+                    while self._rings:
+                        self._rings.pop().close()
+                else:
+                    self._rings.append(ring)
+        finally:
+            sharer.close()
 
     def _wait(self, deadline: float) -> None:
         """Wait for a change of the backend's state."""

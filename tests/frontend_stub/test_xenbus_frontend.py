@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.platform.embedded.grants import _GREFS
 from frontend_stub.client import Client
 from frontend_stub.xenbus_frontend import XenbusFrontend
 from protocol.ninep.codec import encode
 from protocol.ninep.ids import Fid, Tag
 from protocol.ninep.messages import Rclunk, Rversion, Tclunk
-from protocol.xenpv.ids import Domid
+from protocol.xenpv.ids import DOM0, Domid
 from protocol.xenpv.layout import RING_ORDER
 from protocol.xenpv.xenbus import XenbusState
 from tests.frontend_stub.peer import Script
@@ -87,6 +88,42 @@ def test_no_more_than_both_want(
     with Script(backend, play):
         frontend(hypervisor).connect(*asked).close()
     assert set(seen) == {got}
+
+
+def test_rings_shrink_to_the_grants_that_are_left(
+    hypervisor: EmbeddedHypervisor, backend: RawBackend
+) -> None:
+    seen: list[int] = []
+
+    def play(raw: RawBackend) -> None:
+        raw.announce()
+        raw.connect()
+        seen.extend(ring.requests._words[RING_ORDER] for ring in raw.rings)
+        part(raw)
+
+    sharer = hypervisor.platform(GUEST).grant_sharer()
+    taken = sharer.share(DOM0, len(_GREFS) - 1024)
+    with Script(backend, play):
+        frontend(hypervisor).connect(2, 9).close()
+    assert seen == [8, 8]
+    for held in (taken, sharer):
+        held.close()
+
+
+def test_without_grants_for_the_smallest_rings_it_says_so(
+    hypervisor: EmbeddedHypervisor, backend: RawBackend
+) -> None:
+    def play(raw: RawBackend) -> None:
+        raw.announce()
+        raw.await_frontend(S.CLOSED)
+
+    sharer = hypervisor.platform(GUEST).grant_sharer()
+    taken = sharer.share(DOM0, len(_GREFS) - 5)
+    with Script(backend, play), pytest.raises(OSError, match="grants left") as refused:
+        frontend(hypervisor).connect(2, 9)
+    assert refused.value.errno == errno.ENOSPC
+    for held in (taken, sharer):
+        held.close()
 
 
 def test_a_client_over_it(hypervisor: EmbeddedHypervisor, backend: RawBackend) -> None:

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: bench-neighbour help demo test check bench fuzz soak interop generate format clean
+.PHONY: bench-neighbour help demo test check bench fuzz soak interop lab lab-shell generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -51,6 +51,12 @@ soak: $(STAMP)  ## the tests that take too long for make test: models, memory, n
 
 interop: $(STAMP)  ## real programs on the share, in a Linux guest in QEMU (ARGS=--help)
 	@$(BIN)/python -m tools.linux_guest $(ARGS)
+
+lab: $(STAMP)  ## the program under real Xen in QEMU, with guests that xl starts (ARGS=--help)
+	@$(BIN)/python -m tools.lab $(ARGS)
+
+lab-shell: $(STAMP)  ## the same machine, without the tests: what is typed runs in its Dom0
+	@$(BIN)/python -m tools.lab --shell $(ARGS)
 
 bench-neighbour: $(STAMP)  ## what a flooding guest costs its neighbour
 	@$(BIN)/python tools/bench_neighbour.py $(ARGS)

@@ -1,0 +1,45 @@
+"""What the lab's tests share: one supervisor for all, guests for a module or a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.guests import LAB as GUEST_ROOTS
+from tests.lab.guests import Guest
+from tests.lab.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Elsewhere than in the lab's Dom0 nothing of this can run."""
+    if not GUEST_ROOTS.is_dir():
+        for item in items:
+            if item.get_closest_marker("lab"):
+                item.add_marker(pytest.mark.skip(reason="needs real Xen: make lab"))
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """The running program."""
+    with Service() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def guest(service: Service) -> Iterator[Guest]:
+    """A guest that mounts, for all tests of a module."""
+    with Guest() as guest:
+        yield guest
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """An empty directory of Dom0."""
+    path = tmp_path / "export"
+    path.mkdir()
+    return path

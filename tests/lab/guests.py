@@ -1,0 +1,172 @@
+"""Guests that ``xl`` makes, and a line to each: its console.  This runs in the lab's Dom0."""
+
+from __future__ import annotations
+
+import base64
+import os
+import select
+import subprocess
+import time
+import tty
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from backend.platform import open_platform
+from protocol.xenpv.ids import Domid
+
+if TYPE_CHECKING:
+    from typing import Self
+
+LAB: Final = Path("/lab")
+BOOT_SECONDS: Final = 120.0
+GRACE: Final = 60.0
+
+_CONFIGURATION: Final = """\
+name = "{name}"
+type = "pv"
+kernel = "{lab}/vmlinuz"
+ramdisk = "{lab}/{root}"
+extra = "console=hvc0 rdinit=/init panic=1 quiet loglevel=3"
+memory = {memory}
+vcpus = 1
+on_crash = "destroy"
+"""
+
+
+@dataclass(frozen=True)
+class Root:
+    """What a guest boots: an archive in ``/lab``, and the MiB that it needs."""
+
+    file: str
+    memory: int
+
+
+MOUNTING: Final = Root("mounting.cpio", 256)
+"""Busybox, and the kernel's 9p client."""
+PYTHON: Final = Root("python.cpio", 768)
+"""Python with what the frontend needs, and no 9p client."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a script in the guest came to."""
+
+    status: int
+    output: str
+
+
+class Guest:
+    """A running guest; a context manager that destroys it, if it is still there."""
+
+    _names: Final = count(1)
+
+    def __init__(self, root: Root = MOUNTING) -> None:
+        """Create it and wait until it is up."""
+        self.name: Final = f"lab{next(self._names)}"
+        configuration = Path(f"/run/{self.name}.cfg")
+        configuration.write_text(
+            _CONFIGURATION.format(name=self.name, lab=LAB, root=root.file, memory=root.memory)
+        )
+        xl("create", "-q", str(configuration))
+        self.domid: Final = Domid(int(xl("domid", self.name)))
+        self._numbers = count(1)
+        self._received = b""
+        self._tty = os.open(self._console(), os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._tty)
+        try:
+            self._line("#ready", BOOT_SECONDS)
+        except BaseException:
+            self.destroy()
+            raise
+
+    def _console(self) -> str:
+        """The terminal in Dom0 that xenconsoled makes of the guest's console."""
+        path = f"/local/domain/{self.domid}/console/tty"
+        with closing(open_platform("xen").store()) as store:
+            store.watch(path, "tty")
+            while True:
+                try:
+                    return store.read(path).decode()
+                except FileNotFoundError:
+                    assert select.select([store.fileno()], [], [], 20)[0], "no console"
+                    store.events()
+
+    def run(self, script: str, seconds: int = 60) -> Job:
+        """Run a shell script in the guest."""
+        return self.finish(self.begin(script, seconds), seconds)
+
+    def check(self, script: str, seconds: int = 60) -> str:
+        """Run a script that must succeed; its output."""
+        job = self.run(f"set -e\n{script}", seconds)
+        assert job.status == 0, f"{self.name}: {script}: status {job.status}:\n{job.output}"
+        return job.output
+
+    def begin(self, script: str, seconds: int = 60) -> int:
+        """Start a script; the job's number."""
+        number = next(self._numbers)
+        encoded = base64.b64encode(script.encode()).decode()
+        self.send(f"#{number} {seconds} {encoded}")
+        return number
+
+    def finish(self, number: int, seconds: int = 60) -> Job:
+        """Wait for a job's end."""
+        status, _, output = self._line(f"#{number} ", seconds + GRACE).partition(" ")
+        return Job(int(status), base64.b64decode(output).decode(errors="replace"))
+
+    def send(self, line: str) -> None:
+        """Write a line to the console."""
+        data = f"{line}\n".encode()
+        while data:
+            data = data[os.write(self._tty, data) :]
+
+    def line(self, seconds: float) -> str:
+        """The console's next line, whosever it is."""
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._received:
+            ready = select.select([self._tty], [], [], max(0, deadline - time.monotonic()))[0]
+            assert ready, f"{self.name} is silent; on its console: {self._received[-500:]!r}"
+            self._received += os.read(self._tty, 1 << 16)
+        line, _, self._received = self._received.partition(b"\n")
+        return line.decode(errors="replace").strip("\r")
+
+    def _line(self, start: str, seconds: float) -> str:
+        """The rest of the next line that begins so."""
+        deadline = time.monotonic() + seconds
+        while True:
+            line = self.line(max(0, deadline - time.monotonic()))
+            if line.startswith(start):
+                return line.removeprefix(start)
+
+    @property
+    def alive(self) -> bool:
+        """Whether Xen still has it, be it only because somebody holds its pages."""
+        return self.domid in domains()
+
+    def destroy(self) -> None:
+        """End it at once; harmless if it is gone."""
+        if self._tty >= 0:
+            os.close(self._tty)
+            self._tty = -1
+        if self.alive:
+            xl("destroy", str(self.domid))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.destroy()
+
+
+def xl(*arguments: str) -> str:
+    """Run ``xl``; its output."""
+    done = subprocess.run(["xl", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"xl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def domains() -> list[int]:
+    """All domains that Xen has, those too that are dying."""
+    return [int(line.split()[-5]) for line in xl("list").splitlines()[1:]]

@@ -1,0 +1,89 @@
+"""The installed program in the lab's Dom0: its supervisor, and its commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+PROGRAM: Final = "xen-fileproxy"
+LOG: Final = Path("/var/log/xen-fileproxy.log")
+
+
+class Service:
+    """``xen-fileproxy run``, as a unit would start it; a context manager that stops it."""
+
+    def __init__(self) -> None:
+        """Start it and wait until it answers."""
+        with LOG.open("ab") as log:
+            self._process = subprocess.Popen([PROGRAM, "run", "-v"], stderr=log)
+        self.pid: Final = self._process.pid
+        until(self._answers, 60, "the supervisor does not answer")
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, LOG.read_text()
+        return subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode == 0
+
+    def devices(self) -> list[dict[str, Any]]:
+        """What ``status`` says of each device."""
+        devices: list[dict[str, Any]] = json.loads(command("status", "--json"))["devices"]
+        return devices
+
+    def workers(self) -> list[int]:
+        """The processes that serve devices: children of the fork server, which is a child."""
+        found = []
+        for child in _children(self.pid):
+            found += _children(child)
+        return found
+
+    def close(self) -> None:
+        """Stop it in order."""
+        self._process.terminate()
+        assert self._process.wait(30) == 0, LOG.read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+
+def command(*arguments: str) -> str:
+    """Run a command of the program that must succeed; its output."""
+    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}\n{LOG.read_text()[-3000:]}"
+    return done.stdout
+
+
+def until(true: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until ``true()``, looking ten times a second: what is looked at tells nobody."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def attach(domid: int, export: Path) -> str:
+    """Attach ``export`` under the tag ``share``; the device's number."""
+    name = command("attach", str(domid), "--path", str(export), "--tag", "share")
+    return name.strip().partition("/")[2]
+
+
+def mount(dialect: str, options: str) -> str:
+    """The guest's command that mounts it."""
+    options = f"trans=xen,version={dialect},msize=524288,{options}"
+    return f"mkdir -p /mnt/share && mount -t 9p -o {options} share /mnt/share"
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]

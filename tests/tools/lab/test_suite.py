@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from tools.lab.suite import Outcome, outcomes, table
+
+REPORT = """\
+<testsuites><testsuite>
+<testcase classname="tests.lab.test_ends" name="test_one" time="1.25"/>
+<testcase classname="tests.lab.test_ends" name="test_two" time="0.5">
+<failure message="AssertionError: no write&#10;more">trace</failure></testcase>
+<testcase classname="tests.lab.test_ends" name="test_three" time="0">
+<skipped message="no reason"/></testcase>
+<testcase classname="tests.lab.test_ends" name="test_four" time="2">
+<error message="it broke">trace</error></testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_a_report_becomes_outcomes_and_a_table() -> None:
+    found = outcomes(REPORT)
+    assert found[0] == Outcome("lab.test_ends.test_one", "ok", 1.25, "")
+    assert [outcome.verdict for outcome in found] == ["ok", "FAILED", "skipped", "FAILED"]
+    assert table(found).splitlines()[1:] == [
+        "lab.test_ends.test_two    FAILED      0.5 s  AssertionError: no write",
+        "lab.test_ends.test_three  skipped     0.0 s  no reason",
+        "lab.test_ends.test_four   FAILED      2.0 s  it broke",
+    ]

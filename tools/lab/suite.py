@@ -1,0 +1,92 @@
+"""Runs the tests in Dom0, says how far they are, and fetches what came of them."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree as ET
+
+from tools.lab.images import TESTS
+from tools.linux_guest.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tools.lab.machine import XenMachine
+
+REPORT: Final = "/run/report.xml"
+OUTPUT: Final = "/run/pytest.log"
+LOGS: Final = "/var/log/xen-fileproxy.log /var/log/xen/console/*"
+TURN: Final = 10
+"""Seconds that a look at the tests' output waits for their end."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One test."""
+
+    name: str
+    verdict: str
+    seconds: float
+    why: str
+
+
+def run(
+    machine: XenMachine, options: Sequence[str], seconds: int, say: Callable[[str], object]
+) -> list[Outcome]:
+    """All tests, or what ``options`` of pytest leave.  Raises ``GuestError``."""
+    chosen = " ".join(map(shlex.quote, options)) or "tests/lab"
+    pytest = f"python3 -m pytest -v -p no:cacheprovider -m 'not long' --junit-xml={REPORT}"
+    machine.run(
+        f"cd /{TESTS} && (setsid timeout {seconds} {pytest} {chosen} </dev/null >{OUTPUT} 2>&1; "
+        "echo >/run/tests-ended) &"
+    )
+    seen = 0
+    for _ in range(0, seconds + 2 * TURN, TURN):
+        look = machine.run(
+            f"for _ in $(seq {TURN}); do [ -e /run/tests-ended ] && break; sleep 1; done\n"
+            f"tail -c +{seen + 1} {OUTPUT}\n[ -e /run/tests-ended ]",
+            seconds=10 * TURN,
+        )
+        seen += len(look.output.encode())
+        say(look.output)
+        if look.status == 0:
+            break
+    report = machine.run(f"cat {REPORT}")
+    if report.status:
+        raise GuestError(f"the tests did not end within {seconds} s")
+    return outcomes(report.output)
+
+
+def fetch_logs(machine: XenMachine, target: Path) -> None:
+    """Keep Dom0's logs in ``target``."""
+    packed = machine.run(f"tar -cz {OUTPUT} {LOGS} 2>/dev/null | base64 -w 0", 120).output
+    (target / "dom0-logs.tar.gz").write_bytes(base64.b64decode(packed))
+
+
+def outcomes(report: str) -> list[Outcome]:
+    """What a JUnit report says of each test."""
+    found = []
+    # It is our own Dom0's, and pytest's.
+    for case in ET.fromstring(report).iter("testcase"):  # noqa: S314
+        verdict, why = "ok", ""
+        for tag, word in (("skipped", "skipped"), ("failure", "FAILED"), ("error", "FAILED")):
+            for element in case.iter(tag):
+                verdict, why = word, element.get("message") or ""
+        module = (case.get("classname") or "").removeprefix("tests.")
+        name = f"{module}.{case.get('name')}"
+        found.append(Outcome(name, verdict, float(case.get("time") or 0), why))
+    return found
+
+
+def table(found: Sequence[Outcome]) -> str:
+    """In columns."""
+    width = max((len(outcome.name) for outcome in found), default=0)
+    lines = []
+    for outcome in found:
+        why = f"  {outcome.why.splitlines()[0][:100]}" if outcome.why else ""
+        lines.append(f"{outcome.name:{width}}  {outcome.verdict:8}{outcome.seconds:7.1f} s{why}")
+    return "\n".join(lines)

@@ -10,8 +10,10 @@ import pytest
 
 from backend.platform import open_platform
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
+from backend.platform.xen.libraries import under_xen
 from protocol.xenpv.ids import DOM0, Domid
 from tests.contract.peer import Peer
+from tests.lab.contract_bed import XenBed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from backend.platform.platform import Platform
     from protocol.xenpv.ids import Evtchn
     from protocol.xenpv.ports import EventChannels, GrantMapper, GrantSharer, SharedPages
+    from tests.contract.peer import RemotePeer
+    from tests.lab.contract_bed import AgentGuest
 
 
 class Bed(Protocol):
@@ -30,7 +34,7 @@ class Bed(Protocol):
     def dom0(self) -> Platform:
         """Dom0, in this process."""
 
-    def agent(self, domid: int) -> Peer:
+    def agent(self, domid: int) -> RemotePeer:
         """A new process in ``domid``."""
 
     def destroy(self, domid: Domid) -> None:
@@ -53,7 +57,7 @@ class EmbeddedBed:
     def dom0(self) -> Platform:
         return open_platform(self._name)
 
-    def agent(self, domid: int) -> Peer:
+    def agent(self, domid: int) -> RemotePeer:
         return Peer(self._name, domid)
 
     def destroy(self, domid: Domid) -> None:
@@ -74,10 +78,23 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHyper
         yield hypervisor
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(scope="session")
+def xen_guests() -> Iterator[list[AgentGuest]]:
+    """Guests of real Xen that are up; the tests share them."""
+    guests: list[AgentGuest] = []
+    yield guests
+    for guest in guests:
+        guest.guest.destroy()
+
+
+@pytest.fixture(params=["xen" if under_xen() else "embedded"])
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    hypervisor: EmbeddedHypervisor = request.getfixturevalue("embedded")
-    bed = EmbeddedBed(hypervisor, max(hypervisor.domains()) + 1)
+    bed: EmbeddedBed | XenBed
+    if request.param == "xen":
+        bed = XenBed(request.getfixturevalue("xen_guests"))
+    else:
+        hypervisor: EmbeddedHypervisor = request.getfixturevalue("embedded")
+        bed = EmbeddedBed(hypervisor, max(hypervisor.domains()) + 1)
     yield bed
     leaks = bed.leaks()
     bed.close()
@@ -131,7 +148,7 @@ class Agents:
         self._bed = bed
         self._stack = stack
 
-    def __call__(self, domid: int = DOM0) -> Peer:
+    def __call__(self, domid: int = DOM0) -> RemotePeer:
         peer = self._bed.agent(domid)
         self._stack.callback(peer.close)
         return peer
@@ -143,5 +160,5 @@ def agents(bed: Bed, stack: ExitStack) -> Agents:
 
 
 @pytest.fixture
-def guest(bed: Bed, agents: Agents) -> Peer:
+def guest(bed: Bed, agents: Agents) -> RemotePeer:
     return agents(bed.guest)

@@ -11,23 +11,13 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
-_DEADLINE = 20.0
+DEADLINE = 20.0
 
 
-class Peer:
-    """An agent process acting for ``domid``."""
+class RemotePeer:
+    """An agent, however it is reached: calls it by the names of its methods."""
 
-    def __init__(self, platform: str, domid: int) -> None:
-        self.domid = domid
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("agent.py")), platform, str(domid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
-            bufsize=0,
-        )
-        self._pending = b""
-        self._answer()
+    domid: int
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -41,27 +31,55 @@ class Peer:
 
     def begin(self, name: str, **arguments: Any) -> None:
         """Send a call without waiting for its answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"call": name, **arguments}).encode() + b"\n")
+        self._send(json.dumps({"call": name, **arguments}))
 
     def finish(self) -> Any:
         """The answer of the call that was begun."""
         return self._answer()
 
     def _answer(self) -> Any:
+        answer = json.loads(self._receive())
+        if "errno" in answer:
+            raise OSError(answer["errno"], answer["text"])
+        return answer["result"]
+
+    def _send(self, line: str) -> None:
+        raise NotImplementedError
+
+    def _receive(self) -> str:
+        raise NotImplementedError
+
+
+class Peer(RemotePeer):
+    """An agent process on this machine, acting for ``domid``."""
+
+    def __init__(self, platform: str, domid: int) -> None:
+        self.domid = domid
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("agent.py")), platform, str(domid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            bufsize=0,
+        )
+        self._pending = b""
+        self._answer()
+
+    def _send(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
+    def _receive(self) -> str:
         assert self._process.stdout is not None
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
         while b"\n" not in self._pending:
-            assert poll.poll(_DEADLINE * 1000), "the agent does not answer"
+            assert poll.poll(DEADLINE * 1000), "the agent does not answer"
             chunk = self._process.stdout.read(1 << 20)
             assert chunk, "the agent has ended"
             self._pending += chunk
         line, _, self._pending = self._pending.partition(b"\n")
-        answer = json.loads(line)
-        if "errno" in answer:
-            raise OSError(answer["errno"], answer["text"])
-        return answer["result"]
+        return line.decode()
 
     def kill(self) -> None:
         """SIGKILL, and reap."""
@@ -78,7 +96,7 @@ class Peer:
 
     def _reap(self) -> None:
         try:
-            self._process.wait(_DEADLINE)
+            self._process.wait(DEADLINE)
         finally:
             if self._process.returncode is None:
                 self._process.kill()

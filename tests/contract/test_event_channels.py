@@ -11,7 +11,7 @@ from protocol.xenpv.ids import DOM0, Domid, Evtchn
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Agents, Bed, Here
-    from tests.contract.peer import Peer
+    from tests.contract.peer import RemotePeer as Peer
 
 
 def bound(here: Here, guest: Peer) -> tuple[Evtchn, int]:
@@ -236,8 +236,9 @@ def test_an_unbound_port_is_heard_no_more(here: Here, guest: Peer) -> None:
     guest.notify(port=theirs)
     assert here.readable(10)
     here.events.unbind(ours)
-    assert not here.readable()
+    # Linux's driver may still poll readable for it, once.
     assert here.events.pending() is None
+    assert not here.readable()
 
 
 def test_ports_that_are_not_open_on_this_handle_are_refused(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from protocol.xenpv.ports import Store, StoreView
     from tests.contract.conftest import Bed
-    from tests.contract.peer import Peer
+    from tests.contract.peer import RemotePeer as Peer
 
 
 @pytest.fixture

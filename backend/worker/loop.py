@@ -1,12 +1,15 @@
 """The worker's event loop: event channels, the supervisor, and operations that ended.
 
 An event channel is unmasked only after its lane has been served (XSA-332): a frontend that notifies
-without end is heard once per batch, and between batches the loop looks at everything else.
+without end is heard once per batch, and between batches the loop looks at everything else.  Events
+that announce nothing, many in a row, have the channel rest for a moment, as Linux's own backends do
+(``xen_irq_lateeoi``): their sender has no more of the CPU than it has work.
 """
 
 from __future__ import annotations
 
 import select
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from backend.worker.control import ControlError, Query, Report, Stop
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 HELD_POLL: Final = 0.02
 """Seconds between looks at what no event announces: a frontend that must read before more can be
 sent, and may not tell; whatever a request is parked for."""
+
+MOST_EMPTY: Final = 32
+"""Events in a row that brought no request, after which a channel rests.  A frontend that tells us
+of each reply it has read sends one or two between its requests."""
+
+REST: Final = 0.002
+"""Seconds; whoever flooded and then means it waits so long for the first answer."""
 
 
 class ServiceLoop:
@@ -44,6 +54,10 @@ class ServiceLoop:
         self._busy: set[int] = set()
         """Lanes with work; their event channels are masked, but for lanes that poll."""
         self._masked: set[int] = set()
+        self._empty = dict.fromkeys(self._port_of, 0)
+        """Events in a row that brought no request, by lane."""
+        self._resting: dict[int, float] = {}
+        """Until when a lane's event channel stays masked."""
         self._stopped = False
 
     def run(self) -> str | None:
@@ -66,6 +80,7 @@ class ServiceLoop:
                             self._take_orders()
                     if self._stopped:
                         return None
+                    self._end_rests()
                     self._serve()
             except RingError as error:
                 return str(error)
@@ -77,7 +92,10 @@ class ServiceLoop:
     def _timeout(self) -> float | None:
         if self._busy:
             return 0
-        return HELD_POLL if self._connection.held() else None
+        waits = [end - monotonic() for end in self._resting.values()]
+        if self._connection.held():
+            waits.append(HELD_POLL)
+        return max(0.0, min(waits)) if waits else None
 
     def _take_events(self) -> None:
         # Each port is masked when it is taken, so this ends after as many as there are.
@@ -103,14 +121,34 @@ class ServiceLoop:
     def _serve(self) -> None:
         connection = self._connection
         for lane in tuple(self._busy) if self._busy else self._port_of:
-            if connection.service(lane):
+            before = connection.counters.requests
+            more = connection.service(lane)
+            if connection.counters.requests != before:
+                self._empty[lane] = 0
+            if more:
                 self._busy.add(lane)
                 continue
             self._busy.discard(lane)
-            if lane in self._masked:
-                # What came while it was masked is kept, and makes it pending at once.
-                self._masked.discard(lane)
-                self._events.unmask(self._port_of[lane])
+            if lane in self._masked and lane not in self._resting:
+                self._empty[lane] += 1
+                if self._empty[lane] > MOST_EMPTY:
+                    self._resting[lane] = monotonic() + REST
+                else:
+                    self._unmask(lane)
+
+    def _unmask(self, lane: int) -> None:
+        # What came while it was masked is kept, and makes it pending at once.
+        self._masked.discard(lane)
+        self._events.unmask(self._port_of[lane])
+
+    def _end_rests(self) -> None:
+        if not self._resting:
+            return
+        now = monotonic()
+        for lane in [lane for lane, end in self._resting.items() if end <= now]:
+            del self._resting[lane]
+            self._unmask(lane)
+            self._busy.add(lane)  # a request may have come meanwhile
 
     def _figures(self) -> dict[str, int | str | None]:
         session, counters = self._connection.session, self._connection.counters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,3 +59,5 @@ def hood(leak_free: None, tmp_path: Path) -> Iterator[Neighbourhood]:
     export.mkdir()
     with Testbed() as bed, ExitStack() as stack:
         yield Neighbourhood(bed, export, stack)
+    # A guest may have made trees that are too deep for pytest's own cleaning, which recurses.
+    subprocess.run(["rm", "-rf", str(export)], check=True)

@@ -63,12 +63,13 @@ class Guest:
 
     _names: Final = count(1)
 
-    def __init__(self, root: Root = MOUNTING) -> None:
-        """Create it and wait until it is up."""
+    def __init__(self, root: Root = MOUNTING, more: str = "") -> None:
+        """Create it, with ``more`` lines of configuration, and wait until it is up."""
         self.name: Final = f"lab{next(self._names)}"
         configuration = Path(f"/run/{self.name}.cfg")
         configuration.write_text(
             _CONFIGURATION.format(name=self.name, lab=LAB, root=root.file, memory=root.memory)
+            + more
         )
         xl("create", "-q", str(configuration))
         self.domid: Final = Domid(int(xl("domid", self.name)))

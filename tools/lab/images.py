@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,14 +21,18 @@ HERE: Final = Path(__file__).parent
 SOURCE: Final = HERE.parent.parent
 PROGRAM: Final = "usr/lib/xen-fileproxy"
 TESTS: Final = "lab/source"
-"""In Dom0: the source with those tests that run there."""
+"""In Dom0: the part of the source that runs there."""
 
 _DOM0: Final = (
     *("virtio_pci", "virtio_console"),
     *("xenfs", "xen_gntdev", "xen_gntalloc", "xen_evtchn", "xen_privcmd"),
 )
-_MOUNTS: Final = ("9p", "9pnet_xen")
-_PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
+MOUNTS: Final = ("9p", "9pnet_xen")
+"""Modules of a guest that mounts shares."""
+PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
+"""Modules of a guest in which our own frontend runs."""
+TREES: Final = ("tests/contract", "tests/lab")
+"""What Dom0 and a guest have of the source, beside the program."""
 
 _LAUNCHER: Final = f"""\
 #!/usr/bin/python3 -I
@@ -52,18 +57,30 @@ def write_mounting_guest(target: Path, kernel: Kernel) -> None:
     """A guest that mounts shares: busybox, and the kernel's own 9p client."""
     with target.open("wb") as out, Archive(out) as archive:
         add_busybox(archive)
-        _add_guest(archive, kernel, _MOUNTS)
+        _add_guest(archive, kernel, MOUNTS)
 
 
-def write_python_guest(target: Path, kernel: Kernel, root: Path) -> None:
-    """A guest without the 9p module, in which our own frontend runs."""
+def write_python_guest(
+    target: Path,
+    kernel: Kernel,
+    root: Path,
+    modules: Iterable[str] = PROGRAMS,
+    trees: Iterable[str] = TREES,
+) -> None:
+    """A guest with Python: by default without the 9p module, for our own frontend."""
     with _over(root, target) as archive:
-        _add_guest(archive, kernel, _PROGRAMS)
+        _add_guest(archive, kernel, modules)
         _add_program(archive)
-        _add_tests(archive)
+        _add_source(archive, trees)
 
 
-def write_dom0(target: Path, kernel: Kernel, root: Path, guests: Sequence[Path]) -> None:
+def write_dom0(
+    target: Path,
+    kernel: Kernel,
+    root: Path,
+    guests: Sequence[Path],
+    trees: Iterable[str] = TREES,
+) -> None:
     """Dom0, with the guests' kernel and roots in ``/lab``."""
     with _over(root, target) as archive:
         archive.add("lab", stat.S_IFDIR | 0o755)
@@ -73,7 +90,7 @@ def write_dom0(target: Path, kernel: Kernel, root: Path, guests: Sequence[Path])
             archive.add(f"lab/{name}", stat.S_IFREG | 0o644, file.read_bytes())
         _add_program(archive)
         archive.add("etc/xen/xen-fileproxy.toml", stat.S_IFREG | 0o644, _CONFIGURATION)
-        _add_tests(archive)
+        _add_source(archive, trees)
         archive.add("init", stat.S_IFREG | 0o755, (HERE / "dom0" / "init").read_bytes())
 
 
@@ -107,11 +124,13 @@ def _add_program(archive: Archive) -> None:
         archive.add(f"usr/bin/{command}", stat.S_IFREG | 0o755, text)
 
 
-def _add_tests(archive: Archive) -> None:
+def _add_source(archive: Archive, trees: Iterable[str]) -> None:
     archive.add("lab", stat.S_IFDIR | 0o755)
     archive.add(TESTS, stat.S_IFDIR | 0o755)
-    archive.add(f"{TESTS}/tests", stat.S_IFDIR | 0o755)
-    for tree in (*_PACKAGES, "tests/contract", "tests/lab"):
+    for tree in (*_PACKAGES, *trees):
+        *above, _ = accumulate(tree.split("/"), lambda path, name: f"{path}/{name}")
+        for folder in above:
+            archive.add(f"{TESTS}/{folder}", stat.S_IFDIR | 0o755)
         _add_tree(archive, tree, TESTS)
     configuration = (SOURCE / "pyproject.toml").read_bytes()
     archive.add(f"{TESTS}/pyproject.toml", stat.S_IFREG | 0o644, configuration)

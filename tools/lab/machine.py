@@ -18,14 +18,16 @@ MEMORY: Final = 6144
 class XenMachine(Qemu):
     """A machine that runs Xen; the jobs run in Dom0."""
 
-    def __init__(self, xen: Path, kernel: Kernel, dom0: Path, logs: Path) -> None:
-        """Start it and wait until Dom0 is up.  Raises ``GuestError``."""
+    def __init__(
+        self, xen: Path, kernel: Kernel, dom0: Path, logs: Path, *, memory: int = MEMORY
+    ) -> None:
+        """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``."""
         modules = f"{kernel.image} console=hvc0 rdinit=/init panic=1 quiet,{dom0}"
         super().__init__(
             [
                 # The default processor: with "max", Xen's Dom0 does not come up.
-                *("-m", str(MEMORY), "-kernel", str(xen)),
-                *("-append", f"com1=115200,8n1 console=com1 noreboot dom0_mem={MEMORY // 2}M"),
+                *("-m", str(memory), "-kernel", str(xen)),
+                *("-append", f"com1=115200,8n1 console=com1 noreboot dom0_mem={memory // 2}M"),
                 *("-initrd", modules),
             ],
             logs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import fields
 from typing import Final
 
@@ -50,6 +51,30 @@ def example() -> str:
             lines.append(f"\n[{table}]")
         lines.append(f"{name} = {_toml(default)}")
     return "\n".join(lines) + "\n"
+
+
+def template() -> str:
+    """A configuration file to start from: each key is explained, and commented with its default."""
+    lines = [
+        f"# {DEFAULT_PATH}: read by xen-fileproxy at its start.  xen-fileproxy.toml(5) has more.",
+        "# `xen-fileproxy check-config` says whether this file is good.",
+    ]
+    table = ""
+    for key, default, entry in entries():
+        where, _, name = key.rpartition(".")
+        if where != table:
+            table = where
+            lines += ["", f"[{table}]"]
+        lines += ["", *_comment(entry.metadata["doc"])]
+        lines += _comment(f"Accepted: {entry.metadata['kind'].words}.")
+        lines.append(f"#{name} = {_toml(default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, 78, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
 
 
 def _table(table: str) -> str:

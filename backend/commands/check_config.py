@@ -18,17 +18,21 @@ EXAMPLE = "xen-fileproxy check-config /etc/xen/xen-fileproxy.toml"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("file", nargs="?", metavar="FILE", help=f"(default: {DEFAULT_PATH})")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--reference", action="store_true", help="print docs/configuration.md instead"
+    )
+    instead.add_argument(
+        "--template", action="store_true", help="print a file with all keys, commented, instead"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Say whether the file is good."""
-    from backend.config_reference import reference
+    from backend.config_reference import reference, template
 
-    if args.reference:
-        sys.stdout.write(reference())
+    if args.reference or args.template:
+        sys.stdout.write(reference() if args.reference else template())
         return 0
     path = args.file or DEFAULT_PATH
     try:

@@ -138,6 +138,14 @@ def test_reference_is_the_documentation(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == (DOCS / "configuration.md").read_text()
 
 
+def test_the_template_is_a_good_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", "--template"]) == 0
+    (tmp_path / "c.toml").write_text(capsys.readouterr().out)
+    assert main(["check-config", str(tmp_path / "c.toml")]) == 0
+
+
 def test_describe_is_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe"]) == 0
     assert capsys.readouterr().out == (DOCS / "protocol.md").read_text()

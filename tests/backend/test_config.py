@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from backend import config
 from backend.config import Config, ConfigError
-from backend.config_reference import example, reference
+from backend.config_reference import example, reference, template
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -111,6 +112,12 @@ def test_file_errors_name_the_file(tmp_path: Path) -> None:
 
 def test_the_example_of_the_documentation_is_the_defaults() -> None:
     assert config.from_mapping(tomllib.loads(example())) == Config()
+
+
+def test_the_template_is_the_defaults_and_so_are_its_comments() -> None:
+    assert config.from_mapping(tomllib.loads(template())) == Config()
+    uncommented = re.sub(r"^#(?! )", "", template(), flags=re.MULTILINE)
+    assert tomllib.loads(uncommented) == tomllib.loads(example())
 
 
 def test_documentation_is_fresh() -> None:

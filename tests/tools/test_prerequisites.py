@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPTS = (ROOT / "tools" / "prerequisites.sh", ROOT / ".ci" / "run")
+SCRIPTS = (
+    ROOT / "tools" / "prerequisites.sh",
+    ROOT / "tools" / "debian" / "build.sh",
+    ROOT / ".ci" / "run",
+)
 
 
 def check(python: Path | str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from backend.platform import open_platform
+from backend.supervisor import notify
 from backend.supervisor.checks import ExportChecks
 from backend.supervisor.keys import backend_root
 from backend.supervisor.reactor import Reactor
@@ -80,6 +81,7 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
         if not config.confinement.walls:
             services.say_missing({})
         log.info("serving %s on platform %s", services.root, config.platform)
+        notify.ready()
         reactor.run()
         log.info("stopped")
 

@@ -13,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from backend.commands.failure import CommandError
+from backend.commands.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ COMMANDS: Final = (
     "status",
     "attach",
     "detach",
+    "list",
     "serve",
     "check-config",
     "describe",
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(text: str) -> int:
-    print(f"{PROGRAM}: error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"{PROGRAM}: error: {printable(' '.join(text.split()))}", file=sys.stderr)
     return 1
 
 

@@ -9,6 +9,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from backend.devices import read_tag
 from backend.share import Share, share_nodes
 from protocol.xenpv.device import BACKEND_CLASS, FRONTEND_CLASS
 from protocol.xenpv.ids import Devid
@@ -53,6 +54,8 @@ def attach(
     All nodes come in one transaction: a guest's driver that saw half of them would probe, fail,
     and never try again.  Raises ``ToolstackError``, ``OSError``.
     """
+    if domid == own:
+        raise ToolstackError(f"domain {domid} is this one: it serves shares and is given none")
 
     def body(view: StoreView) -> Devid:
         if _read(view, f"/local/domain/{domid}") is None:
@@ -62,6 +65,11 @@ def attach(
         for end in (frontend, backend):
             if _read(view, end) is not None:
                 raise ToolstackError(f"domain {domid} has a device {number} already ({end})")
+        if tag in _tags(view, own, domid):
+            raise ToolstackError(
+                f'domain {domid} has a device with the tag "{tag}" already, '
+                "and a guest mounts by the tag: choose another with --tag"
+            )
         # Permissions survive on nodes and children inherit them, so they are set on each.
         ours = [f"n{own}", f"r{domid}"]
         theirs = [f"n{domid}", f"r{own}"]
@@ -70,9 +78,12 @@ def attach(
                 view.mkdir(parent)
                 view.set_permissions(parent, ours)
         _write(view, frontend, _frontend_nodes(own, backend, tag), theirs)
-        _write(view, backend, _backend_nodes(domid, frontend, share), ours)
+        _write(view, backend, _backend_nodes(domid, frontend, share, tag), ours)
         return number
 
+    # Nodes outlive their domain for a while, and a device among them would be left behind.
+    if _read(store, f"/local/domain/{domid}") is not None and not store.introduced(domid):
+        raise ToolstackError(f"domain {domid} is dying")
     return store.transact(body)
 
 
@@ -143,9 +154,10 @@ def _frontend_nodes(own: Domid, backend: str, tag: str) -> dict[str, bytes]:
     }
 
 
-def _backend_nodes(domid: Domid, frontend: str, share: Share) -> dict[str, bytes]:
+def _backend_nodes(domid: Domid, frontend: str, share: Share, tag: str) -> dict[str, bytes]:
     return {
         "frontend": frontend.encode(),
+        "tag": tag.encode(),  # the guest may rewrite the one in its own end
         "frontend-id": b"%d" % domid,
         "online": b"1",
         "state": b"%d" % XenbusState.INITIALISING,
@@ -173,6 +185,18 @@ def _free(view: StoreView, own: Domid, domid: Domid) -> Devid:
         if all(_read(view, end) is None for end in ends(own, domid, Devid(number))):
             return Devid(number)
     raise ToolstackError(f"domain {domid} has {_MAX_DEVICES} devices already")
+
+
+def _tags(view: StoreView, own: Domid, domid: Domid) -> set[str | None]:
+    """The tags in both ends of the domain's devices, those of other backends too."""
+    found: set[str | None] = set()
+    for directory in map(_parent, ends(own, domid, Devid(0))):
+        try:
+            names = view.list(directory)
+        except FileNotFoundError:
+            continue
+        found.update(read_tag(view, f"{directory}/{name}") for name in names)
+    return found
 
 
 def _parent(path: str) -> str:

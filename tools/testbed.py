@@ -101,7 +101,7 @@ class Testbed:
         done = subprocess.run(
             [
                 *self._command("attach"),
-                *(str(domid), "--platform", self.platform, *options),
+                *(str(domid), "--platform", self.platform, "--until", "offered", *options),
             ],
             capture_output=True,
             text=True,

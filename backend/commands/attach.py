@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from backend.commands.domain_option import add_domain, domid_of
 from backend.commands.failure import CommandError
-from backend.commands.options import add_config, devid, domid, load_config, seconds
+from backend.commands.options import add_config, devid, load_config, seconds
 from backend.commands.share_options import add_share, share_of
 from backend.commands.stores import open_store
 from protocol.xenpv.xenbus import XenbusState
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import Store
 
 HELP = "attach a share to a running domain"
-EXAMPLE = "xen-fileproxy attach 5 --path /srv/files --tag files --max-space 1024 --commit atomic"
+EXAMPLE = (
+    "xen-fileproxy attach guest1 --path /srv/files --tag files --max-space 1024 --commit atomic"
+)
 
 _UNTIL = {
     "offered": (XenbusState.INIT_WAIT, XenbusState.CONNECTED),
@@ -29,7 +32,7 @@ _ENDED = (XenbusState.UNKNOWN, XenbusState.CLOSING, XenbusState.CLOSED)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("domid", metavar="DOMID", type=domid, help="the domain's number")
+    add_domain(parser)
     parser.add_argument(
         "--tag", default="share", help="the name that the guest mounts (default: %(default)s)"
     )
@@ -39,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until",
         choices=_UNTIL,
-        default="offered",
-        help="wait until the supervisor offers the share (default), or the guest uses it",
+        help="wait until the supervisor offers the share, or the guest's driver has connected "
+        "(default: wait for the driver, but be content with the offer)",
     )
     parser.add_argument(
         "--wait",
@@ -54,39 +57,53 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Attach, wait, print the device's number."""
+    """Attach, wait, print the domain's and the device's number."""
     from backend import toolstack
+    from backend.devices import MAX_TAG
+    from backend.exports import check_share
 
     share = share_of(args)
-    if not args.tag or len(args.tag.encode()) > 255 or not args.tag.isprintable():
-        raise CommandError(f"--tag {args.tag!r}: it must be 1 to 255 printable characters")
-    with open_store(load_config(args).platform) as (store, own):
+    if not args.tag or len(args.tag.encode()) > MAX_TAG or not args.tag.isprintable():
+        raise CommandError(f"--tag {args.tag!r}: it must be 1 to {MAX_TAG} printable characters")
+    config = load_config(args)
+    with open_store(config.platform) as (store, own):
+        domid = domid_of(store, args.domain)
+        bad = check_share(share, config.allowed_exports)
+        if bad is not None:
+            raise CommandError(bad)
         try:
-            number = toolstack.attach(store, own, args.domid, share, args.tag, devid=args.devid)
+            number = toolstack.attach(store, own, domid, share, args.tag, devid=args.devid)
+            if args.wait:
+                _wait(store, toolstack.ends(own, domid, number), f"{domid}/{number}", args)
         except toolstack.ToolstackError as error:
             raise CommandError(str(error)) from error
-        if args.wait:
-            _wait(store, toolstack.ends(own, args.domid, number), args)
-        sys.stdout.write(f"{args.domid}/{number}\n")
+        except KeyboardInterrupt:
+            look = f"'xen-fileproxy list {domid}' shows whether it is attached"
+            sys.stderr.write(f'domain {domid}, tag "{args.tag}": interrupted; {look}\n')
+            raise
+        sys.stdout.write(f"{domid}/{number}\n")
     return 0
 
 
-def _wait(store: Store, device: Ends, args: argparse.Namespace) -> None:
+def _wait(store: Store, device: Ends, name: str, args: argparse.Namespace) -> None:
     from backend import toolstack
 
-    wanted = _UNTIL[args.until]
+    wanted = _UNTIL[args.until or "connected"]
     state = toolstack.wait_for(
         store, device, lambda state: state in wanted or state in _ENDED, args.wait
     )
     if state in wanted:
         return
-    name = f"{args.domid}/{device.backend.rpartition('/')[2]}"
     if state in _ENDED:
         reason = toolstack.why_closed(store, device) or "no reason given"
-        raise CommandError(f"{name}: closed by the backend: {reason}")
+        toolstack.remove(store, device)
+        raise CommandError(f"{name}: closed by the backend, and removed: {reason}")
     if state is XenbusState.INITIALISING:
         raise CommandError(
             f"{name}: attached, but no supervisor took it within {args.wait:g} s; "
             "start one with 'xen-fileproxy run'"
         )
-    raise CommandError(f"{name}: attached, but the guest did not connect within {args.wait:g} s")
+    silent = f"{name}: attached, but the guest's driver did not connect within {args.wait:g} s"
+    if args.until == "connected":
+        raise CommandError(silent)
+    sys.stderr.write(f"{silent}; it does when it is loaded (in Linux: modprobe 9pnet_xen)\n")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_run_dir, load_config
+from backend.commands.table import print_columns, printable, widths
 from backend.confinement.walls import missing
 
 if TYPE_CHECKING:
     import argparse
 
-HELP = "show the running supervisor's devices"
+HELP = "show what the running supervisor's devices do (those in XenStore without it: list)"
 EXAMPLE = "xen-fileproxy status --json | jq '.devices[].requests'"
 
 _ANSWER_TIME: Final = 10.0
@@ -81,17 +82,19 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return 0
     rows = [_row(device) for device in document["devices"]]
-    if sys.stdout.isatty():
+    if not rows:
+        sys.stdout.write("no devices\n")
+    elif sys.stdout.isatty():
         _print_rich(rows)
     else:
-        _print_plain(rows)
+        print_columns(rows, COLUMNS, _LEFT)
     for device in document["devices"]:
         if device.get("error"):
-            sys.stdout.write(f"{_name(device)}: closed: {_printable(device['error'])}\n")
+            sys.stdout.write(f"{_name(device)}: closed: {printable(device['error'])}\n")
         if device.get("answers") is False:
             sys.stdout.write(f"{_name(device)}: worker {device['pid']} does not answer\n")
         for what in missing(device["walls"]) if "walls" in device else ():
-            sys.stdout.write(f"{_name(device)}: sandbox: {_printable(what)}\n")
+            sys.stdout.write(f"{_name(device)}: sandbox: {printable(what)}\n")
     return 0
 
 
@@ -126,7 +129,7 @@ def _row(device: dict[str, Any]) -> dict[str, str]:
 
     def shown(key: str) -> str:
         value = device.get(key)
-        return _WHITE if value is None else _printable(str(value))
+        return _WHITE if value is None else printable(str(value))
 
     rings = f"{device['rings']}x{4 << device['order']}K" if device.get("rings") else _WHITE
     return {
@@ -179,37 +182,16 @@ def _duration(seconds: float | None) -> str:
     return f"{whole}s"
 
 
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _widths(rows: list[dict[str, str]]) -> dict[str, int]:
-    return {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
-
-
 def fitting(rows: list[dict[str, str]], width: int) -> list[str]:
     """The columns that a terminal of ``width`` characters can show without cutting one."""
-    widths = _widths(rows)
+    needed = widths(rows, COLUMNS)
     columns: set[str] = set()
     left = width + 2  # no gap after the last one
     for number, name in enumerate(_MOST_WANTED_FIRST):
-        if number < _NEVER_LEFT_OUT or widths[name] + 2 <= left:
+        if number < _NEVER_LEFT_OUT or needed[name] + 2 <= left:
             columns.add(name)
-            left -= widths[name] + 2
+            left -= needed[name] + 2
     return [name for name in COLUMNS if name in columns]
-
-
-def _print_plain(rows: list[dict[str, str]]) -> None:
-    if not rows:
-        sys.stdout.write("no devices\n")
-        return
-    widths = _widths(rows)
-    for row in [{name: name for name in COLUMNS}, *rows]:
-        cells = (
-            row[name].ljust(widths[name]) if name in _LEFT else row[name].rjust(widths[name])
-            for name in COLUMNS
-        )
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
 def _print_rich(rows: list[dict[str, str]]) -> None:
@@ -218,9 +200,6 @@ def _print_rich(rows: list[dict[str, str]]) -> None:
     from rich.text import Text
 
     console = Console()
-    if not rows:
-        sys.stdout.write("no devices\n")
-        return
     columns = fitting(rows, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:

@@ -19,6 +19,7 @@ from backend.platform.store_view import TransactionView, View
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from protocol.xenpv.ids import Domid
     from protocol.xenpv.ports import Events, Names, Store, StoreView
 
 T = TypeVar("T")
@@ -103,6 +104,10 @@ class ReconnectingStore:
             else:
                 return result
         raise OSError(errno.EAGAIN, f"{ATTEMPTS} transactions in a row conflicted with others")
+
+    def introduced(self, domid: Domid) -> bool:
+        """Whether the domain was created and is not dying.  Only Dom0 may ask."""
+        return self._view().introduced(domid)
 
     def watch(self, path: str, token: str) -> None:
         """Report changes at and below ``path``; one event comes at once, and after each reconnect.

@@ -100,6 +100,12 @@ class View:
             entries = [entry.encode() for entry in permissions]
             self._usable().set_perms(encode_path(path), entries)
 
+    def introduced(self, domid: int) -> bool:
+        """Whether the domain was created and is not dying."""
+        with _errors(None):
+            answer = self._usable().execute_command(Op.IS_DOMAIN_INTRODUCED, b"%d" % domid + NUL)
+            return bool(answer == b"T")
+
     def _usable(self) -> BoundedClient:
         return self._client
 

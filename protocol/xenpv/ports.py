@@ -144,6 +144,9 @@ class Store(StoreView, Protocol):
     def transact(self, body: Callable[[StoreView], T]) -> T:
         """Run ``body`` in a transaction and commit; on EAGAIN again, a bounded number of times."""
 
+    def introduced(self, domid: Domid) -> bool:
+        """Whether the domain was created and is not dying; its nodes may outlive it a little."""
+
     def watch(self, path: str, token: str) -> None:
         """Report changes at and below ``path``; one event comes at once and at each reconnect."""
 

@@ -38,7 +38,7 @@ def guest(supervisor: Supervisor, store: Store, platform: str, export: Path) -> 
     """A guest whose device waits for it, and which afterwards connects as it should."""
     share = Share(str(export))
     for devid in (0, 1):
-        toolstack.attach(store, DOM0, Domid(5), share, "files", devid=Devid(devid))
+        toolstack.attach(store, DOM0, Domid(5), share, f"files{devid}", devid=Devid(devid))
     with Guest(platform, 5) as guest, Guest(platform, 5, 1) as other:
         other.connect()
         guest.wait_backend(S.INIT_WAIT)
@@ -223,7 +223,9 @@ def test_guest_that_rewrites_its_state_without_end_starves_nobody(
     supervisor: Supervisor, store: Store, platform: str, export: Path
 ) -> None:
     for devid in (0, 1):
-        toolstack.attach(store, DOM0, Domid(5), Share(str(export)), "files", devid=Devid(devid))
+        toolstack.attach(
+            store, DOM0, Domid(5), Share(str(export)), f"files{devid}", devid=Devid(devid)
+        )
     with Guest(platform, 5) as storm, Guest(platform, 5, 1) as other:
         storm.wait_backend(S.INIT_WAIT)
         written = 0

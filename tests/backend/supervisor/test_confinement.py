@@ -27,7 +27,7 @@ OFF = "warning: sandbox: it is off: "
 
 def attach(platform: str, export: Path, devid: int) -> None:
     store = open_platform(platform).store()
-    toolstack.attach(store, DOM0, Domid(5), Share(str(export)), "files", devid=Devid(devid))
+    toolstack.attach(store, DOM0, Domid(5), Share(str(export)), f"files{devid}", devid=Devid(devid))
     store.close()
 
 

@@ -37,7 +37,7 @@ def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
 
 def attach(store: Store, path: Path | str, domid: int = 5, devid: int = 0) -> None:
     number = toolstack.attach(
-        store, DOM0, Domid(domid), Share(str(path)), "files", devid=Devid(devid)
+        store, DOM0, Domid(domid), Share(str(path)), f"files{devid}", devid=Devid(devid)
     )
     assert number == devid
 
@@ -53,7 +53,7 @@ def test_device_connects_and_serves(
         device = supervisor.device(5)
         assert device is not None
         assert device["state"] == "connected"
-        assert (device["rings"], device["order"], device["tag"]) == (2, 2, "files")
+        assert (device["rings"], device["order"], device["tag"]) == (2, 2, "files0")
         assert (device["dialect"], device["requests"]) == ("9P2000.L", 1)
         assert device["path"] == str(export)
         guest.disconnect()

@@ -34,7 +34,7 @@ def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
 
 
 def attach(store: Store, export: Path, devid: int = 0) -> None:
-    toolstack.attach(store, DOM0, Domid(5), Share(str(export)), "files", devid=Devid(devid))
+    toolstack.attach(store, DOM0, Domid(5), Share(str(export)), f"files{devid}", devid=Devid(devid))
 
 
 def command_line(pid: int) -> str:

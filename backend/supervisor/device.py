@@ -129,7 +129,7 @@ class Device:
             self._failure = None
             return True
         phase = self.worker.phase if self.worker else WorkerPhase.NONE
-        view = View(seen.own, seen.frontend, phase, self._export)
+        view = View(seen.own, seen.frontend, phase, self._export, seen.online)
         move = last_move(view) if self.retiring else next_move(view)
         if self._closed_late(seen, phase) and move is Move.WAIT:
             self.log.warning("the frontend does not close; closed without it")

@@ -40,6 +40,8 @@ class Seen(NamedTuple):
     """``None`` while there is no such node yet."""
     path: str | None
     tag: str | None
+    online: bool
+    """False once a toolstack has asked for an unplug."""
     domain: bytes | None
     """What identifies the domain over its life; ``None`` when there is no such domain."""
 
@@ -64,6 +66,7 @@ class DeviceNodes:
             frontend_path=frontend,
             path=self._text("path"),
             tag=self._tag(frontend),
+            online=self._text("online") != "0",
             domain=self._domain(),
         )
 

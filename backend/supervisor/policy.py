@@ -8,6 +8,8 @@ Rules:
   Closing and Closed after it has let go.
 - The backend's own state may have been written by a toolstack.  Whatever it says other than
   what we wrote, a worker that is running is stopped first, and then the table is asked again.
+- A device that was unplugged stays Closed, also where its frontend never connected and so looks
+  as one that comes back: a toolstack waits for that state, and removes the nodes.
 - A device is announced after its export path has been found good.  A path that was refused is not
   checked again until something changes, or Closed -> Initialising would run in a circle.
 """
@@ -47,6 +49,7 @@ class View(NamedTuple):
     frontend: XenbusState
     worker: WorkerPhase
     export: Export
+    online: bool = True
 
 
 class Move(Enum):
@@ -103,6 +106,8 @@ def next_move(view: View) -> Move:
 def _without_worker(view: View, action: Action | None) -> Move:
     if view.own is XenbusState.CONNECTED:
         return Move.SAY_CLOSING  # nobody serves it: what we claim is not true
+    if view.own is XenbusState.CLOSED and not view.online:
+        return Move.WAIT
     if action is Action.ANNOUNCE:
         return _TO_ANNOUNCE[view.export]
     return _WITHOUT_WORKER[action]

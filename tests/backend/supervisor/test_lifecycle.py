@@ -136,9 +136,10 @@ def test_unplug_of_a_frontend_that_does_not_answer_is_bounded(
             toolstack.ask_to_close(store, DEVICE)
             guest.wait_backend(S.CLOSED)
             supervisor.wait_for_line("d5/0: the frontend does not close; closed without it")
-            # It wakes up at last, and may begin anew.
+            # It wakes up at last, and may begin anew if it is not to be unplugged any more.
             guest.drop_rings()
             guest.say(S.INITIALISING)
+            store.write(f"{DEVICE.backend}/online", b"1")
             guest.connect()
             assert guest.version()[4] == 101
     wait_until(lambda: not hypervisor.leaks(), "leaks", hypervisor.leaks)

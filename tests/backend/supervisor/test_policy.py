@@ -78,6 +78,12 @@ def test_unplug_by_the_toolstack_stops_the_worker_and_waits_for_the_frontend() -
     assert play(S.CLOSING, S.CLOSED) == ([Move.SAY_CLOSED], S.CLOSED, NONE)
 
 
+def test_an_unplugged_device_whose_frontend_never_connected_stays_closed() -> None:
+    for export in Export:
+        view = View(S.CLOSED, S.INITIALISING, NONE, export, online=False)
+        assert next_move(view) is Move.WAIT
+
+
 def test_connected_without_a_worker_is_taken_back() -> None:
     assert next_move(View(S.CONNECTED, S.CONNECTED, NONE, Export.GOOD)) is Move.SAY_CLOSING
 

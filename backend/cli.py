@@ -27,6 +27,8 @@ COMMANDS: Final = (
     "detach",
     "list",
     "serve",
+    "install-hook",
+    "remove-hook",
     "check-config",
     "describe",
     "embedded",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
 
 from backend.fileserver.policies import virtfs
-from backend.fileserver.root import open_root
+from backend.fileserver.root import PIN_DIRECTORY, open_root
 from backend.share import SecurityModel
 
 if TYPE_CHECKING:
@@ -48,6 +49,38 @@ def open_export(
     return root
 
 
+def make_export(path: str, allowed: Sequence[str] = ()) -> None:
+    """Make the directory ``path``, and those above it, where they are missing, with mode 0750.
+
+    Whoever serves ``type=xen_9pfsd`` does so (Xen ``tools/9pfsd``): nobody else makes the default,
+    ``/var/log/xen/guests/NAME``.  Made is only what is allowed, and no link is followed below the
+    first directory that was missing, for what lies above may be another guest's share.
+
+    Raises ``ExportError``.
+    """
+    above, missing = _split_at_missing(path)
+    if not missing:
+        return
+    try:
+        directory = os.open(above, PIN_DIRECTORY & ~os.O_NOFOLLOW)
+        try:
+            if allowed:
+                real = os.readlink(f"/proc/self/fd/{directory}")
+                _check_allowed(path, os.path.join(real, *missing), allowed)
+            for name in missing:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o750, dir_fd=directory)
+                below = os.open(name, PIN_DIRECTORY, dir_fd=directory)
+                os.close(directory)
+                directory = below
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise ExportError(
+            f"export path {path}: not there, and not made: {error.strerror}"
+        ) from error
+
+
 def check_share(share: Share, allowed: Sequence[str] = ()) -> str | None:
     """Why ``share`` cannot be served now, or ``None``.
 
@@ -60,6 +93,31 @@ def check_share(share: Share, allowed: Sequence[str] = ()) -> str | None:
     except ExportError as error:
         return str(error)
     return None
+
+
+def prepare_share(share: Share, allowed: Sequence[str] = ()) -> str | None:
+    """Make the share's directory if it is missing; then as ``check_share``."""
+    try:
+        if share.path:
+            make_export(share.path, allowed)
+    except ExportError as error:
+        return str(error)
+    return check_share(share, allowed)
+
+
+def _split_at_missing(path: str) -> tuple[str, list[str]]:
+    """The last file on the way to ``path`` that is there, and the names below that are not.
+
+    A path with ``..`` in it means what the file system makes of it: nothing is missing there.
+    """
+    missing: list[str] = []
+    if ".." in path.split("/"):
+        return path, missing
+    above = os.path.normpath(path)
+    while above != "/" and not os.path.lexists(above):
+        above, name = os.path.split(above)
+        missing.insert(0, name)
+    return above, missing
 
 
 def _check_allowed(path: str, real: str, allowed: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Checks export paths on threads, so that a file system that hangs holds up one device only."""
+"""Prepares exports on threads, so that a file system that hangs holds up one device only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from backend.exports import check_share
+from backend.exports import prepare_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ Verdict = str | None
 
 
 class ExportChecks:
-    """Runs ``check_export`` elsewhere and hands its verdict to the loop."""
+    """Runs ``prepare_share`` elsewhere and hands its verdict to the loop."""
 
     def __init__(self, reactor: Reactor, allowed: tuple[str, ...], timeout: float) -> None:
         self._reactor = reactor
@@ -58,7 +58,7 @@ class ExportChecks:
             os.close(self._wake)
 
     def _run(self, share: Share, tell: Callable[[Verdict], None]) -> None:
-        verdict = check_share(share, self._allowed)
+        verdict = prepare_share(share, self._allowed)
         with self._lock:
             if not self._closed:
                 self._done.append((tell, verdict))

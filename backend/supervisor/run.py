@@ -9,6 +9,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final
 
+from backend.hook.claim import ClaimError, claim, release
 from backend.platform import open_platform
 from backend.supervisor import notify
 from backend.supervisor.checks import ExportChecks
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backend.config import Config
+    from protocol.xenpv.ids import Domid
+    from protocol.xenpv.ports import Store
 
 _LEAVE: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -68,6 +71,8 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
         )
         supervisor = Supervisor(services)
         with _needed(f"platform {config.platform}"):
+            _claim(store, platform.own_domid)
+            stack.callback(_release, store, platform.own_domid)
             supervisor.start()
         stack.callback(supervisor.close)
         about = {"pid": os.getpid(), "version": version, "platform": config.platform}
@@ -92,6 +97,26 @@ def _needed(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StartError(f"{what}: {error.strerror or error}") from error
+
+
+def _claim(store: Store, own: Domid) -> None:
+    """Keep libxl from starting another backend.  Raises ``StartError``, ``OSError``."""
+    try:
+        claim(store, own)
+    except ClaimError as error:
+        raise StartError(str(error)) from error
+    except PermissionError as error:  # a driver domain that was not created as one
+        log.warning(
+            "libxl is not told that somebody serves: %s: %s", error.filename, error.strerror
+        )
+
+
+def _release(store: Store, own: Domid) -> None:
+    try:
+        if not release(store, own):
+            log.info("guests are connected: libxl is kept from starting another backend")
+    except OSError as error:
+        log.warning("libxl still believes that somebody serves: %s", error.strerror or error)
 
 
 def _leave(supervisor: Supervisor, reactor: Reactor) -> None:

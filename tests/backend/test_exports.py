@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.exports import ExportError, check_share, open_export
-from backend.share import SecurityModel, Share
+from backend.exports import ExportError, check_share, open_export, prepare_share
+from backend.share import NamedFile, SecurityModel, Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,3 +121,46 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
         check_share(Share(path), ["/nowhere"])
     check_share(Share("/proc/self", security_model=SecurityModel.MAPPED_XATTR))
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_missing_directory_is_made_for_a_toolstack(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b"
+    assert prepare_share(Share(f"{path}/")) is None
+    assert [stat.S_IMODE(made.stat().st_mode) for made in (path.parent, path)] == [0o750, 0o750]
+    assert prepare_share(Share(str(path))) is None
+
+
+def test_missing_directory_is_made_where_it_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    allowed = [str(tmp_path / "exports")]
+    assert prepare_share(Share(str(tmp_path / "exports" / "a")), allowed) is None
+    for path in ("other/a", "link/a", "exports-not/a"):
+        why = prepare_share(Share(str(tmp_path / path)), allowed)
+        assert why is not None
+        assert "not below an entry of allowed-exports" in why
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "exports", "link"]
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("file/a", "not there, and not made: Not a directory"),
+        ("dangling", "No such file or directory"),
+        ("dangling/a", "not there, and not made: No such file or directory"),
+        ("gone/../a", "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_made_is_said(tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    why = f"export path {tmp_path}/{path}: {message}"
+    assert prepare_share(Share(f"{tmp_path}/{path}")) == why
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "file"]
+
+
+def test_named_files_make_no_directory(tmp_path: Path) -> None:
+    share = Share(files=(NamedFile("a", str(tmp_path / "gone" / "a"), writable=True),))
+    assert prepare_share(share) is not None
+    assert os.listdir(tmp_path) == []

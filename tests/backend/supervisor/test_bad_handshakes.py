@@ -141,7 +141,10 @@ def test_size_that_no_message_has(guest: Guest) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda place: place / "none", "none: No such file or directory"),
+        (
+            lambda place: place / "file" / "below",
+            "file/below: not there, and not made: Not a directory",
+        ),
         (lambda place: place / "file", "file: Not a directory"),
         (lambda _place: "relative", 'export path "relative": it must be absolute'),
     ],

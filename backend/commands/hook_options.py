@@ -1,0 +1,111 @@
+"""What ``install-hook`` and ``remove-hook`` have in common."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from backend.commands.failure import CommandError
+from backend.commands.options import add_config, add_run_dir, load_config
+from backend.commands.stores import open_store
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Mapping
+
+    from backend.hook.places import Hook
+
+
+_SHOWN: Final = 8
+"""Devices that are named; who has more knows what they are."""
+
+
+def add_hook(parser: argparse.ArgumentParser, *, force: str) -> None:
+    """Declare the options; ``force`` is the help of ``--force``."""
+    parser.add_argument(
+        "--libexec",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a directory that libxl runs xen-9pfsd from; more than once for several "
+        "(default: all that Xen's packages have, as /usr/lib/xen-4.20/bin)",
+    )
+    parser.add_argument("--force", action="store_true", help=force)
+    parser.add_argument("--json", action="store_true", help="print what was found and done as JSON")
+    add_config(parser)
+    add_run_dir(parser)
+
+
+def chosen(args: argparse.Namespace) -> dict[str, Hook]:
+    """The directories to switch, and whose each is now.  Raises ``CommandError``."""
+    from backend.hook.places import state
+
+    for directory in args.libexec:
+        if not os.path.isdir(directory):
+            raise CommandError(f"--libexec {directory}: no such directory")
+    found = state([os.path.abspath(directory) for directory in args.libexec])
+    if not found:
+        raise CommandError(
+            "no Xen tools found in /usr/lib, /usr/libexec or /usr/local; "
+            "name the directory that holds libxl's programs with --libexec"
+        )
+    return found
+
+
+def switched(switch: Callable[[str], bool], directories: Iterable[str]) -> dict[str, bool]:
+    """Switch each; whether that changed something.  Raises ``CommandError``, ``OSError``."""
+    from backend.hook.switch import SwitchError
+
+    try:
+        return {directory: switch(directory) for directory in directories}
+    except SwitchError as error:
+        raise CommandError(str(error)) from error
+
+
+def check_unused(args: argparse.Namespace, who: str) -> None:
+    """Raises ``CommandError`` while guests use devices: they cannot change their backend."""
+    from backend.hook.claim import connected
+
+    try:
+        with open_store(load_config(args).platform) as (store, own):
+            devices = connected(store, own)
+    except CommandError:
+        return  # no XenStore, so no guests
+    if devices:
+        more = ", ..." if len(devices) > _SHOWN else ""
+        raise CommandError(
+            f"{who} serves {', '.join(devices[:_SHOWN])}{more}, and a running guest cannot change "
+            "its backend: shut these guests down first, or give --force, and they lose their shares"
+        )
+
+
+def say(args: argparse.Namespace, before: Mapping[str, Hook], changed: Mapping[str, bool]) -> None:
+    """Print whose each directory is now, and whether that is new."""
+    from backend.hook.places import KEPT, NAME, Hook, hook_in
+
+    now = {directory: hook_in(directory) for directory in before}
+    if args.json:
+        entries = [
+            {
+                "directory": directory,
+                "hook": hook.value,
+                "before": before[directory].value,
+                "changed": changed.get(directory, False),
+            }
+            for directory, hook in now.items()
+        ]
+        sys.stdout.write(json.dumps({"directories": entries}, indent=2) + "\n")
+        return
+    words = {
+        Hook.OURS: "xen-fileproxy",
+        Hook.THEIRS: "Xen's own",
+        Hook.NONE: "nothing there",
+        Hook.OLD: "nothing to do: libxl starts no backend before Xen 4.19",
+    }
+    for directory, hook in now.items():
+        path = os.path.join(directory, NAME)
+        kept = f"; Xen's own is kept as {NAME}{KEPT}" if os.path.lexists(path + KEPT) else ""
+        new = "now " if changed.get(directory) else ""
+        sys.stdout.write(f"{path}: {new}{words[hook]}{kept}\n")

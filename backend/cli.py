@@ -1,7 +1,4 @@
-"""``xen-fileproxy``: finds the command, runs it, and turns what goes wrong into one line.
-
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
-"""
+"""``xen-fileproxy``: finds the command, runs it, and turns what goes wrong into one line."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from backend.commands.failure import CommandError
 from backend.commands.table import printable
+from backend.config import DEFAULT_PATH, Config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +32,20 @@ COMMANDS: Final = (
     "embedded",
 )
 
+_EPILOG: Final = f"""\
+exit codes:
+  0 done, 1 failed, 2 wrong usage, 130 interrupted
+
+files:
+  {DEFAULT_PATH}  configuration
+  {Config().run_dir}  the running supervisor's lock and status socket
+
+example:
+  xen-fileproxy attach guest1 --path /srv/files --tag files
+  mount -t 9p -o trans=xen,version=9p2000.L,msize=524288 files /mnt   (in the guest)
+
+'{PROGRAM} COMMAND --help' explains a command and gives an example."""
+
 
 class _Version(argparse.Action):
     """Reads the version only when it is asked for: that takes longer than the rest."""
@@ -50,7 +62,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Serves files from Dom0 to Xen guests over 9P.",
-        epilog=f"'{PROGRAM} COMMAND --help' explains a command and gives an example.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version")

@@ -49,7 +49,7 @@ def example() -> str:
         if where != table:
             table = where
             lines.append(f"\n[{table}]")
-        lines.append(f"{name} = {_toml(default)}")
+        lines.append(f"{name} = {toml(default)}")
     return "\n".join(lines) + "\n"
 
 
@@ -67,7 +67,7 @@ def template() -> str:
             lines += ["", f"[{table}]"]
         lines += ["", *_comment(entry.metadata["doc"])]
         lines += _comment(f"Accepted: {entry.metadata['kind'].words}.")
-        lines.append(f"#{name} = {_toml(default)}")
+        lines.append(f"#{name} = {toml(default)}")
     return "\n".join(lines) + "\n"
 
 
@@ -83,13 +83,14 @@ def _table(table: str) -> str:
         where, _, name = key.rpartition(".")
         if where == table:
             words = entry.metadata["kind"].words
-            rows.append(f"| `{name}` | `{_toml(default)}` | {words} | {entry.metadata['doc']} |")
+            rows.append(f"| `{name}` | `{toml(default)}` | {words} | {entry.metadata['doc']} |")
     return "\n".join(rows) + "\n"
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
+    """A key's value as it is written in the file."""
     if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)

@@ -85,5 +85,7 @@ def test_the_dependencies_are_those_of_the_project(package: Package) -> None:
 
 
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="needs lintian: apt install lintian")
-def test_lintian_finds_no_error(package: Package) -> None:
-    subprocess.run(["lintian", "--allow-root", "--fail-on", "error", str(package.file)], check=True)
+def test_lintian_finds_nothing(package: Package) -> None:
+    subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning", str(package.file)], check=True
+    )

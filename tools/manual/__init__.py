@@ -1,0 +1,1 @@
+"""Manual pages and completion, written from what ``--help`` and the configuration are made of."""

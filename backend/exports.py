@@ -86,7 +86,9 @@ def check_share(share: Share, allowed: Sequence[str] = ()) -> str | None:
 
     Of a named file, it is the directory that counts: the file itself may come later.
     """
-    directories = [os.path.dirname(file.path) for file in share.files] or [share.path]
+    directories = [os.path.dirname(file.path) for file in share.files]
+    if share.path:
+        directories.append(share.path)
     try:
         for directory in directories:
             os.close(open_export(directory, allowed, share.security_model))

@@ -4,7 +4,8 @@ One description for all who handle it: a toolstack writes it as XenStore nodes, 
 reads those, a worker is told, and the command line's options make one.  The nodes ``path``,
 ``security_model``, ``max-space``, ``max-files``, ``max-open-files`` and ``auto-delete`` are
 libxl's (Xen 4.19, ``libxl_9pfs.c``; ``xl.cfg(5)``, ``p9=``), where 0 means no limit; ``read-only``,
-``commit``, ``fsync-on-close`` and ``num-files`` with ``files/N/...`` are ours.
+``commit``, ``fsync-on-close``, ``num-files`` with ``files/N/...`` and ``num-channels`` with
+``channels/N/...`` are ours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 MAX_NAMED_FILES: Final = 64
 """A stub domain needs two; each costs a worker some nodes to look at, not more."""
+
+MAX_CHANNELS: Final = 16
+"""A stub domain needs a monitor and some consoles; each costs a worker a socket or two."""
+
+MAX_SOCKET: Final = 107
+"""Bytes of a unix socket's path (unix(7), ``sun_path``)."""
 
 _MAX_VALUE: Final = 4096
 """Bytes of a node: as many as XenStore keeps, and ``PATH_MAX``."""
@@ -57,6 +64,22 @@ class Commit(Enum):
     """When it is closed after a complete write; a dead guest leaves nothing under the name."""
 
 
+class Direction(Enum):
+    """Which way a channel's bytes go."""
+
+    BOTH = "both"
+    TO_GUEST = "to-guest"
+    FROM_GUEST = "from-guest"
+
+
+class NamedChannel(NamedTuple):
+    """A channel of a share: its name there, and its unix socket in Dom0."""
+
+    name: str
+    socket: str
+    direction: Direction = Direction.BOTH
+
+
 class NamedFile(NamedTuple):
     """One file of a share of named files: its name there, and the Dom0 file it stands for."""
 
@@ -72,7 +95,9 @@ class Share:
     path: str = ""
     """The directory; empty where ``files`` are all there is."""
     files: tuple[NamedFile, ...] = ()
-    """The named files; nothing else is in the share then."""
+    """The named files; but for channels, nothing else is in the share then."""
+    channels: tuple[NamedChannel, ...] = ()
+    """The channels; they stand in the root beside the others, or alone."""
     security_model: SecurityModel = SecurityModel.NONE
     max_space: int | None = None
     """MiB that the files under the root may use on disk."""
@@ -87,13 +112,13 @@ class Share:
 
     def __post_init__(self) -> None:
         """Raises ``ShareError`` where the parts do not go together."""
-        if not self.path and not self.files:
+        if not (self.path or self.files or self.channels):
             raise ShareError("path is missing; it must name the directory to export")
         if self.path and self.files:
             raise ShareError("both path and num-files: a share shows a directory or named files")
-        if self.files and self.security_model is not SecurityModel.NONE:
+        if not self.path and self.security_model is not SecurityModel.NONE:
             raise ShareError("security_model must be none for named files: they are Dom0's own")
-        if self.files and (self.has_quota or self.auto_delete):
+        if not self.path and (self.has_quota or self.auto_delete):
             raise ShareError(
                 "max-space, max-files and auto-delete are rules for what lies in a directory; "
                 "leave them out for named files"
@@ -101,7 +126,10 @@ class Share:
         for path in (self.path, *(file.path for file in self.files)):
             if path and not (path.startswith("/") and "\0" not in path):
                 raise ShareError(f'export path "{path}": it must be absolute')
-        _check_names([file.name for file in self.files])
+        if len(self.files) > MAX_NAMED_FILES:
+            raise ShareError(f"{len(self.files)} named files; {MAX_NAMED_FILES} are the most")
+        _check_names([*(file.name for file in self.files), *(each.name for each in self.channels)])
+        _check_channels(self.channels)
         for file in self.files:
             if os.path.basename(file.path) in ("", ".", ".."):
                 raise ShareError(f'path "{file.path}" of "{file.name}": it must name a file')
@@ -114,7 +142,9 @@ class Share:
     @property
     def shown(self) -> str:
         """What it shows, in a line, for people."""
-        return self.path or ", ".join(f"{file.name} = {file.path}" for file in self.files)
+        named = [f"{file.name} = {file.path}" for file in self.files]
+        named += [f"{channel.name} = {channel.socket}" for channel in self.channels]
+        return ", ".join([self.path, *named] if self.path else named)
 
 
 def read_share(read: Read) -> Share:
@@ -122,13 +152,16 @@ def read_share(read: Read) -> Share:
     return Share(
         path=_text(read, "path") or "",
         files=tuple(_file(read, number) for number in range(_limit(read, "num-files") or 0)),
-        security_model=_choice(read, "security_model", SecurityModel),
+        channels=tuple(
+            _channel(read, number) for number in range(_limit(read, "num-channels") or 0)
+        ),
+        security_model=_choice(read, "security_model", SecurityModel, SecurityModel.NONE),
         max_space=_limit(read, "max-space"),
         max_files=_limit(read, "max-files"),
         max_open_files=_limit(read, "max-open-files"),
         auto_delete=_flag(read, "auto-delete"),
         read_only=_flag(read, "read-only"),
-        commit=_choice(read, "commit", Commit),
+        commit=_choice(read, "commit", Commit, Commit.NONE),
         fsync_on_close=_flag(read, "fsync-on-close"),
     )
 
@@ -140,6 +173,12 @@ def share_nodes(share: Share) -> dict[str, bytes]:
         texts[f"files/{number}/name"] = file.name
         texts[f"files/{number}/path"] = file.path
         texts[f"files/{number}/writable"] = str(int(file.writable))
+    if share.channels:
+        texts["num-channels"] = str(len(share.channels))
+    for number, channel in enumerate(share.channels):
+        texts[f"channels/{number}/name"] = channel.name
+        texts[f"channels/{number}/socket"] = channel.socket
+        texts[f"channels/{number}/direction"] = channel.direction.value
     texts["security_model"] = share.security_model.value
     for name, limit in (
         ("max-space", share.max_space),
@@ -169,9 +208,19 @@ def _check_names(names: list[str]) -> None:
         if len(name.encode(errors="surrogateescape")) > _MAX_NAME:
             raise ShareError(f'"{name}" is too long: {_MAX_NAME} bytes are the most')
     if len(set(names)) != len(names):
-        raise ShareError(f"two of the named files have the same name: {', '.join(names)}")
-    if len(names) > MAX_NAMED_FILES:
-        raise ShareError(f"{len(names)} named files; {MAX_NAMED_FILES} are the most")
+        raise ShareError(f"two of the files and channels have the same name: {', '.join(names)}")
+
+
+def _check_channels(channels: tuple[NamedChannel, ...]) -> None:
+    if len(channels) > MAX_CHANNELS:
+        raise ShareError(f"{len(channels)} channels; {MAX_CHANNELS} are the most")
+    for name, path, _direction in channels:
+        if not path.startswith("/") or "\0" in path or os.path.basename(path) in ("", ".", ".."):
+            raise ShareError(f'socket "{path}" of "{name}": it must be an absolute path')
+        if len(os.fsencode(path)) > MAX_SOCKET:
+            raise ShareError(f'socket "{path}" of "{name}" is too long: {MAX_SOCKET} bytes at most')
+    if len({channel.socket for channel in channels}) != len(channels):
+        raise ShareError("two of the channels have the same socket")
 
 
 def _file(read: Read, number: int) -> NamedFile:
@@ -180,6 +229,16 @@ def _file(read: Read, number: int) -> NamedFile:
     if name is None or path is None:
         raise ShareError(f"{directory} has no name or no path; num-files promises both")
     return NamedFile(name, path, writable=_flag(read, f"{directory}/writable"))
+
+
+def _channel(read: Read, number: int) -> NamedChannel:
+    directory = f"channels/{number}"
+    name, path = _text(read, f"{directory}/name"), _text(read, f"{directory}/socket")
+    if name is None or path is None:
+        raise ShareError(f"{directory} has no name or no socket; num-channels promises both")
+    return NamedChannel(
+        name, path, _choice(read, f"{directory}/direction", Direction, Direction.BOTH)
+    )
 
 
 def _text(read: Read, node: str) -> str | None:
@@ -204,10 +263,10 @@ def _flag(read: Read, node: str) -> bool:
     return text == "1"
 
 
-def _choice(read: Read, node: str, kind: type[_Choice]) -> _Choice:
-    text = _text(read, node) or "none"
+def _choice(read: Read, node: str, kind: type[_Choice], default: _Choice) -> _Choice:
+    text = _text(read, node)
     try:
-        return kind(text)
+        return kind(text) if text else default
     except ValueError:
         known = ", ".join(member.value for member in kind)
         raise ShareError(f'{node} is "{text}"; it must be one of: {known}') from None

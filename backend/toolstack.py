@@ -87,6 +87,15 @@ def attach(
     return store.transact(body)
 
 
+def target_of(view: StoreView, domid: Domid) -> int:
+    """The domain that ``domid`` is the stub domain of; itself, where it is none.
+
+    Raises ``OSError``.
+    """
+    target = _read(view, f"/local/domain/{domid}/target") or b""
+    return int(target) if target.isdigit() and len(target) <= 5 else domid
+
+
 def ask_to_close(store: Store, device: Ends) -> None:
     """Ask the backend to close, as an unplug does.  Raises ``ToolstackError``, ``OSError``."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -62,12 +63,14 @@ def run(args: argparse.Namespace) -> int:
     from backend.devices import MAX_TAG
     from backend.exports import check_share
 
-    share = share_of(args)
+    share_of(args, "/")  # what is wrong with it is said before anything is asked
     if not args.tag or len(args.tag.encode()) > MAX_TAG or not args.tag.isprintable():
         raise CommandError(f"--tag {args.tag!r}: it must be 1 to {MAX_TAG} printable characters")
     config = load_config(args)
     with open_store(config.platform) as (store, own):
         domid = domid_of(store, args.domain)
+        sockets = os.path.join(config.run_dir, str(toolstack.target_of(store, domid)))
+        share = share_of(args, sockets)
         bad = check_share(share, config.allowed_exports)
         if bad is not None:
             raise CommandError(bad)

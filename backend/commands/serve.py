@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from backend import logs
+from backend.channel.listening import listen_all
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_no_sandbox, add_verbose, load_config
 from backend.commands.share_options import add_share, share_of
@@ -62,10 +63,26 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(why)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(args.listen, stack))
+        channels = _listen_for_channels(share, stack)
         if trace:
             TraceWriter.create(trace)
-        Server(config, share, trace).run(listener)
+        Server(config, share, trace, channels).run(listener)
     return 0
+
+
+def _listen_for_channels(share: Share, stack: contextlib.ExitStack) -> Mapping[str, socket.socket]:
+    """The sockets of the share's channels: all 9P clients' processes accept from them.
+
+    ``stack`` closes and removes them.  Raises ``CommandError``.
+    """
+    try:
+        listeners = listen_all(share.channels)
+    except ExportError as error:
+        raise CommandError(str(error)) from error
+    for channel in share.channels:
+        stack.callback(_unlink, channel.socket)
+        stack.enter_context(listeners[channel.name])
+    return listeners
 
 
 def listen(address: str, stack: contextlib.ExitStack) -> socket.socket:
@@ -119,8 +136,16 @@ def _unlink(path: str) -> None:
 class Server:
     """Accepts clients, and gives each a process of its own: they share no limit and no fate."""
 
-    def __init__(self, config: Config, share: Share, trace: str | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        share: Share,
+        trace: str | None,
+        channels: Mapping[str, socket.socket],
+    ) -> None:
+        """``channels`` are the sockets of the share's channels, by name."""
         self._config = config
+        self._channels = channels
         self._share = share
         self._trace = trace
         self._children: set[int] = set()
@@ -208,7 +233,8 @@ class Server:
         from backend.worker.stream_service import StreamService
         from protocol.xenpv.ids import Devid, Domid
 
-        prepare_process([client.fileno(), life_fd])
+        listening = [listener.fileno() for listener in self._channels.values()]
+        prepare_process([client.fileno(), life_fd, *listening])
         confinement = self._config.confinement
         sandbox = Sandbox(plan_for(self._share, confinement.walls), confinement.required_walls)
         sandbox.enter()
@@ -224,6 +250,7 @@ class Server:
                 limits.max_open_files, self._share.max_open_files or limits.max_open_files
             ),
             max_msize=limits.max_msize,
+            listeners=self._channels,
         )
         trace = self._trace and TraceWriter.open(self._trace, Domid(0), Devid(self._next))
         service = StreamService(client, session, RING_BYTES, trace or None)

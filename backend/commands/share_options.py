@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backend.commands.failure import CommandError
-from backend.share import MAX_LIMIT, Commit, NamedFile, SecurityModel, Share, ShareError
+from backend.share import (
+    MAX_LIMIT,
+    Commit,
+    Direction,
+    NamedChannel,
+    NamedFile,
+    SecurityModel,
+    Share,
+    ShareError,
+)
 
 if TYPE_CHECKING:
     import argparse
 
 
+_STREAM: Final = (
+    "a byte stream between the file NAME and the unix socket SOCKET of Dom0; for attach it is "
+    "TARGET/NAME in the supervisor's run-dir, unless given: TARGET is the domain, or the one that "
+    "it is the stub domain of"
+)
+
+_CHANNELS: Final = {
+    "--channel": (Direction.BOTH, _STREAM),
+    "--channel-to-guest": (Direction.TO_GUEST, "as --channel, but the guest only reads"),
+    "--channel-from-guest": (Direction.FROM_GUEST, "as --channel, but the guest only writes"),
+}
+
+
 def add_share(parser: argparse.ArgumentParser) -> None:
     """Declare the options; ``share_of`` makes a share of them."""
-    what = parser.add_argument_group("what is shared (--path, or named files)")
+    what = parser.add_argument_group("what is shared (--path, or named files; and channels)")
     what.add_argument("--path", metavar="DIR", help="the directory to share")
     what.add_argument(
         "--file",
@@ -30,6 +52,14 @@ def add_share(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="as --file, but the guest may create, write and remove it",
     )
+    for option, (_direction, help_text) in _CHANNELS.items():
+        what.add_argument(
+            option,
+            metavar="NAME[=SOCKET]",
+            action="append",
+            default=[],
+            help=help_text,
+        )
     how = parser.add_argument_group("by which rules")
     how.add_argument("--read-only", action="store_true", help="the guest changes nothing")
     how.add_argument(
@@ -58,8 +88,11 @@ def add_share(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def share_of(args: argparse.Namespace) -> Share:
-    """The share that the options describe.  Raises ``CommandError``."""
+def share_of(args: argparse.Namespace, channel_dir: str | None = None) -> Share:
+    """The share that the options describe.  Raises ``CommandError``.
+
+    ``channel_dir`` is where a channel has its socket, under its name, if it is given none.
+    """
     for option in ("max_space", "max_files", "max_open_files"):
         value = getattr(args, option)
         if value is not None and not 1 <= value <= MAX_LIMIT:
@@ -73,12 +106,16 @@ def share_of(args: argparse.Namespace) -> Share:
         *(_named("--file", text, writable=False) for text in args.file),
         *(_named("--writable-file", text, writable=True) for text in args.writable_file),
     ]
-    if bool(args.path) == bool(files):
-        raise CommandError("give either --path, or files with --file and --writable-file")
+    channels = _channels(args, channel_dir)
+    if (args.path and files) or not (args.path or files or channels):
+        raise CommandError(
+            "give either --path, or files with --file and --writable-file; or --channel"
+        )
     try:
         return Share(
             path=os.path.abspath(args.path) if args.path else "",
             files=tuple(files),
+            channels=tuple(channels),
             security_model=SecurityModel(args.security_model),
             max_space=args.max_space,
             max_files=args.max_files,
@@ -90,6 +127,19 @@ def share_of(args: argparse.Namespace) -> Share:
         )
     except ShareError as error:
         raise CommandError(str(error)) from error
+
+
+def _channels(args: argparse.Namespace, channel_dir: str | None) -> list[NamedChannel]:
+    found = []
+    for option, (direction, _help) in _CHANNELS.items():
+        for text in getattr(args, option.removeprefix("--").replace("-", "_")):
+            name, _, path = text.partition("=")
+            if not path and name and channel_dir is not None and "/" not in name:
+                path = os.path.join(channel_dir, name)
+            if not (name and path):
+                raise CommandError(f"{option} {text}: it must be NAME=SOCKET")
+            found.append(NamedChannel(name, os.path.abspath(path), direction))
+    return found
 
 
 def _named(option: str, text: str, *, writable: bool) -> NamedFile:

@@ -11,6 +11,7 @@ Capabilities of a worker that runs as root, by what the share needs:
 | the same, read-only | CAP_DAC_OVERRIDE, CAP_FOWNER | reads any file, and leaves its access time |
 | directory, mapped-xattr | none | it becomes the export's owner, and all files are his |
 | named files | CAP_DAC_OVERRIDE, CAP_FOWNER | files of any owner; they change none |
+| nothing but channels | none | their sockets are open already |
 
 Model none cannot leave uid 0: nobody else may give files away, and a file that the guest's root
 makes is root's.  Such a process is root by number only: SECBIT_NOROOT makes uid 0 an ordinary user.
@@ -54,13 +55,17 @@ def plan_for(share: Share, walls: tuple[str, ...] = WALLS) -> Plan:
 
 
 def _user_for(share: Share) -> tuple[int, int] | None:
-    if os.geteuid() != 0 or share.files or share.security_model is not SecurityModel.MAPPED_XATTR:
+    if (
+        os.geteuid() != 0
+        or not share.path
+        or share.security_model is not SecurityModel.MAPPED_XATTR
+    ):
         return None
     status = os.stat(share.path)
     return (status.st_uid, status.st_gid) if status.st_uid != 0 else None
 
 
 def _capabilities_for(share: Share) -> frozenset[int]:
-    if not share.files and share.security_model is SecurityModel.MAPPED_XATTR:
+    if not share.files and (not share.path or share.security_model is SecurityModel.MAPPED_XATTR):
         return frozenset()
     return _OTHERS_FILES if share.files or share.read_only else _ALL_OWNERS

@@ -20,13 +20,14 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Generator
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.fileserver import directories, io
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.in_flight import InFlight
-from backend.fileserver.parked import Parked
+from backend.fileserver.parked import MustWait, Parked, Payload
 from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
 from protocol.ninep.errno_map import errno_of, error_reply
 from protocol.ninep.errors import ProtocolError
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from backend.fileserver.counters import Counters
+    from backend.fileserver.deferred import Deferred
     from backend.fileserver.in_flight import Finished
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
@@ -102,11 +104,19 @@ class Connection:
         """Polls readable when a deferred operation has ended: call ``complete``."""
         return self._in_flight.fileno()
 
+    @property
+    def watched(self) -> dict[int, Callable[[], None]]:
+        """What to call when one of these descriptors polls readable; they stay the same."""
+        calls = {self.completion_fd: self.complete}
+        if self.session.readiness is not None:
+            calls[self.session.readiness.fileno()] = self.ready
+        return calls
+
     def held(self) -> bool:
         """Whether something waits that may come without an event: call ``service`` before long.
 
         For a peer to read replies (Linux and Mini-OS notify then, others may not), or for what a
-        request is parked for.
+        request is parked for, where no descriptor tells.
         """
         return self._in_flight.waiting() or any(lane.stalled or lane.waiting for lane in self.lanes)
 
@@ -128,6 +138,12 @@ class Connection:
     def complete(self) -> None:
         """Answer the deferred operations that have ended.  Raises ``RingError``."""
         self._answer_late(self._in_flight.completed())
+
+    def ready(self) -> None:
+        """Answer the parked requests that got what they waited for.  Raises ``RingError``."""
+        if self.session.readiness is not None:
+            self.session.readiness.settle()
+        self._answer_late(self._in_flight.announced())
 
     def close(self) -> None:
         """Wait for deferred operations, then drop the session with all its descriptors."""
@@ -219,16 +235,32 @@ class Connection:
         """Tread: from the file into the place of the reply's data."""
         replies = lane.replies
         count = self._room(lane, request.count)
-        done = io.read(self.session, request, replies.slices(_READ_HEAD, count))
+        try:
+            done = io.read(self.session, request, replies.slices(_READ_HEAD, count))
+        except MustWait as wait:
+            self._wait(lane, request.tag, wait.parked(partial(self._read_late, request.tag)))
+            return
         replies.put(0, encode(Rread(request.tag, done)))
         self.counters.bytes_read += done
         self._publish(lane, _READ_HEAD + done)
 
-    def _write(self, lane: Lane, request: Twrite) -> bytes:
+    def _read_late(self, tag: Tag, data: bytes) -> Payload:
+        self.counters.bytes_read += len(data)
+        return Payload(Rread(tag, len(data)), data)
+
+    def _write(self, lane: Lane, request: Twrite) -> bytes | None:
         """Twrite: from the place of the request's data into the file."""
-        done = io.write(self.session, request, lane.requests.slices(_HEAD, request.count))
+        try:
+            done = io.write(self.session, request, lane.requests.slices(_HEAD, request.count))
+        except MustWait as wait:
+            return self._wait(
+                lane, request.tag, wait.parked(partial(self._written_late, request.tag))
+            )
+        return encode(self._written_late(request.tag, done))
+
+    def _written_late(self, tag: Tag, done: int) -> Rwrite:
         self.counters.bytes_written += done
-        return encode(Rwrite(request.tag, done))
+        return Rwrite(tag, done)
 
     def _readdir(self, lane: Lane, request: Treaddir) -> bytes:
         """Treaddir: whole entries, as many as fit."""
@@ -247,13 +279,19 @@ class Connection:
         answer = HANDLERS[type(request)](self.session, request)
         if not isinstance(answer, (Generator, Parked)):
             return encode(answer)
-        reply = self._in_flight.accept(lane, request.tag, answer)
+        return self._wait(lane, request.tag, answer)
+
+    def _wait(self, lane: Lane, tag: Tag, answer: Deferred | Parked) -> bytes | None:
+        """The reply, or ``None`` where it comes later."""
+        reply = self._in_flight.accept(lane, tag, answer)
         return None if reply is None else encode(reply)
 
     def _answer_late(self, ended: Iterable[Finished]) -> None:
         for lane, tag, outcome, wanted in ended:
             if isinstance(outcome, Exception):
                 reply = self._refusal(tag, outcome)
+            elif isinstance(outcome, Payload):
+                reply = encode(outcome.message) + outcome.data
             else:
                 reply = encode(outcome)
             if wanted:

@@ -9,6 +9,8 @@ from backend.fileserver.files import NO_CHANGE, UNOPENED
 from protocol.ninep.ids import NOFID, Fid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backend.fileserver.files import File, Node
     from backend.fileserver.limits import Slots
     from backend.fileserver.locked_files import LockedFile
@@ -21,7 +23,17 @@ class FidState:
     ``place`` is ``None`` for the root of an attach, and for a directory that was reached by ``..``.
     """
 
-    __slots__ = ("_slots", "_taken", "file", "locked", "node", "place", "remove_on_close", "uid")
+    __slots__ = (
+        "_slots",
+        "_taken",
+        "file",
+        "given_up",
+        "locked",
+        "node",
+        "place",
+        "remove_on_close",
+        "uid",
+    )
 
     def __init__(self, node: Node, place: Place | None = None, uid: int = NO_CHANGE) -> None:
         """Take over the caller's hold on ``node`` and ``place``."""
@@ -34,6 +46,8 @@ class FidState:
         """Whether it was opened with ORCLOSE; whoever drops the fid removes the file's name."""
         self.locked: LockedFile | None = None
         """Where locks were asked for through this fid."""
+        self.given_up: Callable[[], None] | None = None
+        """Set while a request to open it is parked; to be called when the fid ends before that."""
         self._slots: Slots | None = None
         self._taken = 0
 
@@ -64,6 +78,8 @@ class FidState:
         if self.locked is not None:
             self.locked.drop(self)
             self.locked = None
+        if self.given_up is not None:
+            self.given_up()
         return file
 
     def _let_go(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from backend.fileserver.deferred import Deferred
     from backend.fileserver.lane import Lane
+    from backend.fileserver.parked import Payload
     from protocol.ninep.ids import Tag
     from protocol.ninep.messages import Message, Tflush
 
@@ -27,7 +28,7 @@ class Finished(NamedTuple):
 
     lane: Lane
     tag: Tag
-    outcome: Message | Exception
+    outcome: Message | Payload | Exception
     wanted: bool = True
     """False: a new session has begun since, and nobody waits for it."""
 
@@ -38,6 +39,8 @@ class InFlight:
     def __init__(self, lanes: Sequence[Lane], send: Callable[[Lane, bytes], None]) -> None:
         self._offload = Offload()
         self._parked = ParkedRequests()
+        self._announced = ParkedRequests()
+        """Those that wait for a descriptor: to ask them after each batch would be for nothing."""
         self._flushes = HeldFlushes(lanes, send)
 
     def fileno(self) -> int:
@@ -54,7 +57,8 @@ class InFlight:
         Raises what the operation raises.
         """
         if isinstance(answer, Parked):
-            return self._parked.park(lane, tag, answer)
+            parked = self._announced if answer.announced else self._parked
+            return parked.park(lane, tag, answer)
         if not self._offload.has_room():
             return run_now(answer)
         return self._offload.start(lane, tag, answer)
@@ -71,6 +75,7 @@ class InFlight:
             self._flushes.after_consumed(lane, reply)
         # Not before: a flush that is refused has ended nothing.
         self._parked.cancel(request.oldtag)
+        self._announced.cancel(request.oldtag)
 
     def completed(self) -> list[Finished]:
         """What has come to its end after other threads did their part."""
@@ -87,13 +92,14 @@ class InFlight:
 
     def unparked(self) -> list[Finished]:
         """What has been waited for long enough."""
-        return [
-            Finished(waiting.lane, waiting.tag, outcome)
-            for waiting, outcome in self._parked.finished()
-        ]
+        return _finished(self._parked)
+
+    def announced(self) -> list[Finished]:
+        """What waited for a descriptor and has been given."""
+        return _finished(self._announced)
 
     def answered(self, tag: Tag) -> None:
-        """The reply to what ``completed`` or ``unparked`` gave has been sent."""
+        """The reply to what ``completed``, say, gave has been sent."""
         self._flushes.answered(tag)
 
     def release_flushes(self) -> None:
@@ -104,9 +110,15 @@ class InFlight:
         """A new session has begun: nobody waits for what the old one asked."""
         self._offload.forget()
         self._parked.clear()
+        self._announced.clear()
         self._flushes.clear()
 
     def close(self) -> None:
         """Carry what runs to its end, drop what waits, and give everything back."""
         self._parked.clear()
+        self._announced.clear()
         self._offload.close()
+
+
+def _finished(parked: ParkedRequests) -> list[Finished]:
+    return [Finished(waiting.lane, waiting.tag, outcome) for waiting, outcome in parked.finished()]

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.files import NO_CHANGE, Owner
 from backend.fileserver.names import check_name
+from backend.fileserver.opening_streams import open_stream
+from backend.fileserver.parked import MustWait
+from backend.fileserver.streams import AsksOn, Stream
 from protocol.ninep.flags import (
     DOTL_ACCMODE,
     DOTL_APPEND,
     DOTL_DIRECTORY,
     DOTL_DSYNC,
     DOTL_EXCL,
+    DOTL_LARGEFILE,
     DOTL_NOACCESS,
+    DOTL_NONBLOCK,
     DOTL_SYNC,
     DOTL_TRUNC,
 )
@@ -24,9 +29,11 @@ from protocol.ninep.messages import Rlcreate, Rlopen
 
 if TYPE_CHECKING:
     from backend.fileserver.fids import FidState
+    from backend.fileserver.files import File
+    from backend.fileserver.parked import Parked
     from backend.fileserver.session import Session
     from protocol.ninep.ids import Fid
-    from protocol.ninep.messages import Qid, Tlcreate, Tlopen
+    from protocol.ninep.messages import Message, Qid, Tlcreate, Tlopen
 
 IO_HEADER: Final = 24
 """What a message has beside its data, as Linux counts it (P9_IOHDRSZ)."""
@@ -60,8 +67,8 @@ def host_flags(dotl: int) -> int:
     return flags
 
 
-def lopen(session: Session, request: Tlopen) -> Rlopen:
-    """Open a regular file or a directory.
+def lopen(session: Session, request: Tlopen) -> Message | Parked:
+    """Open a regular file or a directory; a stream perhaps later.
 
     Raises ``OSError``: EBADF, EINVAL (already open, access mode 3), ENOTDIR, EISDIR, ELOOP for a
     symbolic link, ENXIO for a device, FIFO or socket, EMFILE, and what open(2) says.
@@ -70,7 +77,11 @@ def lopen(session: Session, request: Tlopen) -> Rlopen:
     flags = host_flags(request.flags)
     if request.flags & DOTL_DIRECTORY and state.node.kind != stat.S_IFDIR:
         raise OSError(errno.ENOTDIR, "not a directory")
-    return Rlopen(request.tag, open_fid(session, state, flags), iounit(session))
+    try:
+        qid = open_fid(session, state, flags)
+    except MustWait as waiting:
+        return _open_stream(session, state, request, waiting)
+    return Rlopen(request.tag, qid, iounit(session))
 
 
 def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
@@ -97,6 +108,24 @@ def lcreate(session: Session, request: Tlcreate) -> Rlcreate:
     return Rlcreate(request.tag, qid, iounit(session))
 
 
+def _open_stream(
+    session: Session, state: FidState, request: Tlopen, waiting: MustWait[File]
+) -> Message | Parked:
+    def answer(file: File, qid: Qid) -> Rlopen:
+        if isinstance(file, Stream):
+            file.short_reads.asks_on = _asks_on(request.flags)
+        return Rlopen(request.tag, qid, iounit(session))
+
+    return open_stream(session, state, waiting, answer)
+
+
+def _asks_on(flags: int) -> AsksOn:
+    """What becomes of short reads.  On 64 bits Linux opens everything with O_LARGEFILE."""
+    if not flags & DOTL_LARGEFILE:
+        return AsksOn.NEVER
+    return AsksOn.PERHAPS if flags & DOTL_NONBLOCK else AsksOn.ALWAYS
+
+
 def iounit(session: Session) -> int:
     """As much as a message holds: the transport copies nothing, so no size is better than another.
 
@@ -113,6 +142,7 @@ def new_owner(state: FidState, gid: int) -> Owner:
 def open_fid(session: Session, state: FidState, flags: int) -> Qid:
     """Open the file that a fid stands for, with the host's flags; its qid.
 
+    Raises ``MustWait`` for a stream: ``open_stream`` goes on from there.
     Raises ``OSError``: EISDIR, ELOOP, ENXIO, EMFILE, and what open(2) says.
     """
     limits = session.limits
@@ -143,6 +173,6 @@ def create_file(
 def unopened(session: Session, fid: Fid) -> FidState:
     """A fid that may be opened.  Raises ``OSError``: EBADF, EINVAL when it is open already."""
     state = session.fids[fid]
-    if state.is_open:
-        raise OSError(errno.EINVAL, f"fid {fid} is open already")
+    if state.is_open or state.given_up is not None:
+        raise OSError(errno.EINVAL, f"fid {fid} is open already, or waits for it")
     return state

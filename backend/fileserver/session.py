@@ -20,6 +20,7 @@ from protocol.ninep.messages import Rattach, Rversion
 if TYPE_CHECKING:
     from backend.fileserver.files import Node
     from backend.fileserver.limits import Limits
+    from backend.fileserver.readiness import Readiness
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Tattach, Tauth, Tversion
 
@@ -45,18 +46,33 @@ names nothing: QEMU and xen-9pfsd look at nobody's (``9pfront.c``)."""
 class Session:
     """State between messages.  Handlers get it as their first argument; one thread calls them."""
 
-    __slots__ = ("dialect", "fids", "limits", "locks", "max_msize", "msize", "places", "tree")
+    __slots__ = (
+        "dialect",
+        "fids",
+        "limits",
+        "locks",
+        "max_msize",
+        "msize",
+        "places",
+        "readiness",
+        "tree",
+    )
 
     def __init__(
         self,
         tree: Tree,
         limits: Limits,
         max_msize: int,
+        readiness: Readiness | None = None,
     ) -> None:
-        """Serve ``tree``, and close it at the end; the transport can carry ``max_msize`` bytes."""
+        """Serve ``tree``, and close it at the end; the transport can carry ``max_msize`` bytes.
+
+        ``readiness`` is what the tree's streams use, if it has any, and closed at the end as well.
+        """
         self.tree: Final = tree
         self.limits: Final = limits
         self.max_msize: Final = max_msize
+        self.readiness: Final = readiness
         self.fids: Final = FidTable(limits.fids)
         self.places: Final = PlaceTable()
         self.locks: Final = LockedFiles(limits.locks)
@@ -79,6 +95,8 @@ class Session:
         """Drop every fid and the tree."""
         self.reset()
         self.tree.close()
+        if self.readiness is not None:
+            self.readiness.close()
 
     def agree(self, msize: int, version: bytes) -> None:
         """Begin anew with the dialect called ``version``, if it is one that is served."""

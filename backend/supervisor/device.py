@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from backend.channel.listening import sweep
 from backend.logs import DeviceLog
 from backend.supervisor.nodes import DeviceNodes, NodeError
 from backend.supervisor.policy import Export, Move, View, WorkerPhase, last_move, next_move
@@ -142,6 +143,7 @@ class Device:
         """Drop a worker that has ended, and keep the reason if that was not expected."""
         if self.worker is not None and self.worker.phase is WorkerPhase.NONE:
             self._failure, self.worker = self.worker.failure, None
+            sweep(self._services.config.run_dir)
 
     def _is_another_domain(self, seen: Seen) -> bool:
         """Whether the domain that this device was made for is there no more."""

@@ -1,4 +1,4 @@
-"""The worker's event loop: event channels, the supervisor, and operations that ended.
+"""The worker's event loop: event channels, the supervisor, and what requests wait for.
 
 An event channel is unmasked only after its lane has been served (XSA-332): a frontend that notifies
 without end is heard once per batch, and between batches the loop looks at everything else.  Events
@@ -63,19 +63,19 @@ class ServiceLoop:
     def run(self) -> str | None:
         """Serve.  The reason why it cannot go on, or ``None`` when told to stop."""
         events_fd, control_fd = self._events.fileno(), self._control.fileno()
-        completion_fd = self._connection.completion_fd
+        watched = self._connection.watched
         # Every lane is looked at once: a mount can come before Connected.
         self._busy.update(self._port_of)
         with select.epoll() as poll:
-            for fd in (events_fd, control_fd, completion_fd):
+            for fd in (events_fd, control_fd, *watched):
                 poll.register(fd, select.EPOLLIN)
             try:
                 while True:
                     for fd, _ in poll.poll(self._timeout()):
                         if fd == events_fd:
                             self._take_events()
-                        elif fd == completion_fd:
-                            self._connection.complete()
+                        elif fd in watched:
+                            watched[fd]()
                         else:
                             self._take_orders()
                     if self._stopped:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from backend.channel.tree import ChannelTree
 from backend.exports import ExportError, open_export
 from backend.fileserver.ledger import Ledger
 from backend.fileserver.limits import Limits, Slots
@@ -18,17 +19,23 @@ from backend.fileserver.policies.named_files import NamedFilesTree
 from backend.fileserver.policies.quota import QuotaTree
 from backend.fileserver.policies.read_only import ReadOnlyTree
 from backend.fileserver.policies.sync_on_close import SyncOnCloseTree
+from backend.fileserver.readiness import Readiness
+from backend.fileserver.root import open_root
 from backend.fileserver.session import Session
 from backend.share import Commit, SecurityModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import socket
+    from collections.abc import Mapping, Sequence
 
     from backend.fileserver.tree import Tree
     from backend.share import NamedFile, Share
 
 
 MIB: Final = 1 << 20
+
+_NOWHERE: Final = "/proc/self/fd"
+"""What the worker holds anyway, also behind the walls."""
 
 
 def open_session(
@@ -39,13 +46,21 @@ def open_session(
     max_fids: int,
     max_open_files: int,
     max_msize: int,
+    listeners: Mapping[str, socket.socket],
 ) -> Session:
     """Open the share in this process; ``quota_dir`` is where all who serve a directory meet.
 
+    ``listeners`` are the sockets of its channels (``channel.listening``), which are taken over.
     Raises ``ExportError``, ``OSError``.
     """
     limits = Limits(fids=Slots("fids", max_fids), open_files=Slots("open files", max_open_files))
-    return Session(open_tree(share, allowed, quota_dir), limits, max_msize)
+    tree = open_tree(share, allowed, quota_dir)
+    if not share.channels:
+        return Session(tree, limits, max_msize)
+    readiness = Readiness()
+    # Outermost: to talk to Dom0 is not to change a file, which a policy may forbid or count.
+    tree = ChannelTree(tree, share.channels, listeners, readiness)
+    return Session(tree, limits, max_msize, readiness)
 
 
 def open_tree(share: Share, allowed: Sequence[str], quota_dir: str) -> Tree:
@@ -54,7 +69,7 @@ def open_tree(share: Share, allowed: Sequence[str], quota_dir: str) -> Tree:
     The quota stands next to the files, where it sees what they take on disk whatever a policy makes
     of a request; read-only stands outside, so that nothing inside is even asked.
     """
-    if share.files:
+    if not share.path:
         tree: Tree = _open_named(share.files, allowed)
     else:
         tree = LocalTree(open_export(share.path, allowed, share.security_model))
@@ -72,8 +87,13 @@ def open_tree(share: Share, allowed: Sequence[str], quota_dir: str) -> Tree:
 
 
 def _open_named(files: Sequence[NamedFile], allowed: Sequence[str]) -> Tree:
-    """Named files; the directories that they are in are opened now, the files when asked for."""
-    tree = NamedFilesTree(LocalTree(open_export(os.path.dirname(files[0].path), allowed)))
+    """Named files; the directories that they are in are opened now, the files when asked for.
+
+    Where there are none but channels, the tree needs a file system all the same: one that has
+    nothing to find.
+    """
+    root = open_export(os.path.dirname(files[0].path), allowed) if files else open_root(_NOWHERE)
+    tree = NamedFilesTree(LocalTree(root))
     try:
         for file in files:
             directory, base = os.path.split(file.path)

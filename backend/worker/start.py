@@ -13,6 +13,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from backend import logs
+from backend.channel.listening import listen_all
 from backend.confinement.descriptors import blind
 from backend.confinement.plan import plan_for
 from backend.confinement.sandbox import Sandbox
@@ -30,7 +31,7 @@ from backend.worker.sessions import open_session
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from backend.worker.settings import WorkerSettings
     from protocol.xenpv.ids import Evtchn
@@ -80,9 +81,10 @@ def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
         for number, offer in enumerate(settings.rings)
     ]
     events.restrict(settings.domid)
+    listeners = listen_all(settings.share.channels)
     sandbox = Sandbox(plan_for(settings.share, settings.walls), settings.required_walls)
     sandbox.enter()
-    connection = _connect(settings, events, rings)
+    connection = _connect(settings, events, rings, listeners)
     try:
         walls = sandbox.shut()
         ports: dict[Evtchn, int] = {ring.port: ring.number for ring in rings}
@@ -92,7 +94,12 @@ def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
         connection.close()
 
 
-def _connect(settings: WorkerSettings, events: EventChannels, rings: list[BoundRing]) -> Connection:
+def _connect(
+    settings: WorkerSettings,
+    events: EventChannels,
+    rings: list[BoundRing],
+    listeners: Mapping[str, socket.socket],
+) -> Connection:
     session = open_session(
         settings.share,
         settings.allowed_exports,
@@ -101,6 +108,7 @@ def _connect(settings: WorkerSettings, events: EventChannels, rings: list[BoundR
         max_open_files=settings.max_open_files,
         # A message must fit the smallest ring, whichever it comes by.
         max_msize=min(settings.max_msize, *(ring.requests.size for ring in rings)),
+        listeners=listeners,
     )
     lanes = [Lane(ring.requests, ring.replies, _notifier(events, ring.port)) for ring in rings]
     trace = settings.trace and TraceWriter.open(settings.trace, settings.domid, settings.devid)

@@ -39,7 +39,9 @@ class StreamService:
         """Serve until the client or ``life_fd`` hangs up; why it ended."""
         connection = self._connection
         poll = select.poll()
-        poll.register(connection.completion_fd, select.POLLIN)
+        watched = connection.watched
+        for fd in watched:
+            poll.register(fd, select.POLLIN)
         poll.register(life_fd, 0)  # its hang-up alone is of interest
         client_fd = self._client.fileno()
         again = False
@@ -52,8 +54,8 @@ class StreamService:
                 for fd, events in poll.poll(0 if again else HELD_POLL * 1000 if held else None):
                     if fd == life_fd:
                         return "the server stops"
-                    if fd == connection.completion_fd:
-                        connection.complete()
+                    if fd in watched:
+                        watched[fd]()
                     elif events & select.POLLIN:
                         self._source.fill(self._client)
                     elif events & _ENDED:

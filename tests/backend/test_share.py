@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.share import (
+    MAX_CHANNELS,
     MAX_NAMED_FILES,
     Commit,
+    Direction,
+    NamedChannel,
     NamedFile,
     SecurityModel,
     Share,
@@ -24,6 +27,7 @@ NAMES = st.text(
 ).filter(lambda name: name not in (".", ".."))
 PATHS = NAMES.map(lambda name: "/" + name)
 LIMITS = st.none() | st.integers(1, 1 << 40)
+QMP = {"num-channels": b"1", "channels/0/name": b"qmp", "channels/0/socket": b"/q"}
 FILES = st.lists(st.builds(NamedFile, NAMES, PATHS, writable=st.booleans()), max_size=5)
 
 
@@ -97,6 +101,27 @@ def test_what_libxl_writes_is_a_share() -> None:
         ({"num-files": b"1", "files/0/name": b"n", "files/0/path": b"p"}, "must be absolute"),
         ({"num-files": b"1", "files/0/name": b"n", "files/0/path": b"/p/"}, "must name a file"),
         ({"num-files": b"1", "files/0/name": b"n", "files/0/path": b"/p/.."}, "must name a file"),
+        ({"num-channels": b"1"}, "channels/0 has no name or no socket; num-channels promises both"),
+        *(
+            (
+                {
+                    "num-channels": b"1",
+                    "channels/0/name": b"qmp",
+                    "channels/0/socket": b"/q",
+                    **more,
+                },
+                message,
+            )
+            for more, message in (
+                ({"channels/0/name": b"a/b"}, "is no name"),
+                ({"channels/0/socket": b"q"}, 'socket "q" of "qmp": it must be an absolute path'),
+                ({"channels/0/socket": b"/q/.."}, "it must be an absolute path"),
+                ({"channels/0/socket": b"/" + b"q" * 107}, "is too long: 107 bytes at most"),
+                ({"channels/0/direction": b"up"}, "one of: both, to-guest, from-guest"),
+                ({"security_model": b"mapped-xattr"}, "security_model must be none"),
+                ({"max-files": b"1"}, "are rules for what lies in a directory"),
+            )
+        ),
     ],
 )
 def test_a_wrong_node_is_named(nodes: dict[str, bytes], message: str) -> None:
@@ -110,3 +135,29 @@ def test_names_must_differ_and_be_few() -> None:
     many = tuple(NamedFile(str(n), "/a", writable=True) for n in range(MAX_NAMED_FILES + 1))
     with pytest.raises(ShareError, match="64 are the most"):
         Share(files=many)
+
+
+def test_channels_stand_beside_either_kind_of_share_or_alone() -> None:
+    channels = (
+        NamedChannel("qmp", "/run/qmp"),
+        NamedChannel("log", "/run/log", Direction.FROM_GUEST),
+    )
+    files = (NamedFile("save", "/save", writable=True),)
+    for share in (
+        Share("/srv", channels=channels),
+        Share(files=files, channels=channels),
+        Share(channels=channels),
+    ):
+        assert read_share(share_nodes(share).get) == share
+        assert share.shown.endswith("qmp = /run/qmp, log = /run/log")
+
+
+def test_channels_must_differ_and_be_few() -> None:
+    file = NamedFile("a", "/a", writable=True)
+    with pytest.raises(ShareError, match="the same name: a, a"):
+        Share(files=(file,), channels=(NamedChannel("a", "/b"),))
+    with pytest.raises(ShareError, match="two of the channels have the same socket"):
+        Share(channels=(NamedChannel("a", "/a"), NamedChannel("b", "/a")))
+    many = tuple(NamedChannel(str(n), f"/{n}") for n in range(MAX_CHANNELS + 1))
+    with pytest.raises(ShareError, match="16 are the most"):
+        Share(channels=many)

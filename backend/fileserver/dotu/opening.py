@@ -15,6 +15,8 @@ from backend.fileserver.files import Device, Owner
 from backend.fileserver.linking import check_target
 from backend.fileserver.names import check_name
 from backend.fileserver.opening import create_file, iounit, open_fid, unopened
+from backend.fileserver.opening_streams import open_stream
+from backend.fileserver.parked import MustWait
 from protocol.ninep.flags import (
     DMDEVICE,
     DMDIR,
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
 
     from backend.fileserver.fids import FidState
     from backend.fileserver.files import Node
+    from backend.fileserver.parked import Parked
     from backend.fileserver.session import Session
-    from protocol.ninep.messages import Qid, Tcreate, Topen
+    from protocol.ninep.messages import Message, Qid, Tcreate, Topen
 
 _FID: Final = re.compile(rb"([0-9]{1,10})\n?")
 """Linux ends the number with a newline."""
@@ -43,8 +46,9 @@ _FID: Final = re.compile(rb"([0-9]{1,10})\n?")
 _DEVICE: Final = re.compile(rb"([bc]) ([0-9]{1,10}) ([0-9]{1,10})")
 
 
-def open_(session: Session, request: Topen) -> Ropen:
-    """Open a regular file or a directory; a directory's data are its entries' stats.
+def open_(session: Session, request: Topen) -> Message | Parked:
+    """Open a regular file or a directory; a directory's data are its entries' stats.  A stream is
+    opened perhaps later.
 
     With ORCLOSE the file's name is removed when the fid is clunked, or the session ends.
 
@@ -57,7 +61,14 @@ def open_(session: Session, request: Topen) -> Ropen:
     to_be_removed = bool(request.mode & ORCLOSE)
     if to_be_removed and state.node.kind == stat.S_IFDIR:
         raise OSError(errno.EISDIR, "a directory cannot be removed by closing it")
-    qid = _open(session, state, flags)
+    try:
+        qid = _open(session, state, flags)
+    except MustWait as waiting:
+        if to_be_removed:
+            raise OSError(errno.EPERM, "a stream is not removed") from None
+        return open_stream(
+            session, state, waiting, lambda _file, qid: Ropen(request.tag, qid, iounit(session))
+        )
     state.remove_on_close = to_be_removed
     return Ropen(request.tag, qid, iounit(session))
 

@@ -218,7 +218,7 @@ class NamedFilesTree(ForwardingTree):
     def statfs(self, node: Node) -> Space:
         if node is self._root:
             # Names may be on several file systems; who asks about the root hears of the first.
-            return self.inner.statfs(next(iter(self._directories.values())))
+            return self.inner.statfs(next(iter(self._directories.values()), self.inner.root))
         return self.inner.statfs(node)
 
     def _entry(self, parent: Node, name: bytes) -> _Entry:

@@ -9,13 +9,13 @@ import pytest
 
 from backend.commands.failure import CommandError
 from backend.commands.share_options import add_share, share_of
-from backend.share import Commit, NamedFile, SecurityModel, Share
+from backend.share import Commit, Direction, NamedChannel, NamedFile, SecurityModel, Share
 
 
-def parsed(*arguments: str) -> Share:
+def parsed(*arguments: str, channel_dir: str | None = None) -> Share:
     parser = argparse.ArgumentParser()
     add_share(parser)
-    return share_of(parser.parse_args(arguments))
+    return share_of(parser.parse_args(arguments), channel_dir)
 
 
 def test_a_directory_with_every_rule() -> None:
@@ -43,9 +43,21 @@ def test_named_files() -> None:
     )
 
 
+def test_channels() -> None:
+    assert parsed("--channel", "a=/x", "--channel-to-guest", "b=/y").channels == (
+        NamedChannel("a", "/x"),
+        NamedChannel("b", "/y", Direction.TO_GUEST),
+    )
+    assert parsed("--channel-from-guest", "a", channel_dir="/run/5").channels == (
+        NamedChannel("a", "/run/5/a", Direction.FROM_GUEST),
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--channel", "a"], "--channel a: it must be NAME=SOCKET"),
+        (["--channel", "=/x"], "--channel =/x: it must be NAME=SOCKET"),
         ([], "give either --path, or files"),
         (["--path", "/a", "--file", "a=/x"], "give either --path, or files"),
         (["--file", "a"], "--file a: it must be NAME=PATH"),

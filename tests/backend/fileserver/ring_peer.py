@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from backend.fileserver.readiness import Readiness
     from backend.fileserver.tree import Tree
     from backend.trace import TraceWriter
     from protocol.ninep.messages import Message
@@ -46,6 +47,7 @@ class RingPeer:
         order: int = 4,
         wrap: Callable[[Tree], Tree] | None = None,
         trace: TraceWriter | None = None,
+        readiness: Readiness | None = None,
     ) -> None:
         self.words = [memoryview(bytearray(4096)).cast("I") for _ in range(rings)]
         self.data = [memoryview(bytearray(4096 << order)) for _ in range(rings)]
@@ -60,7 +62,7 @@ class RingPeer:
             for number, (words, data) in enumerate(zip(self.words, self.data, strict=True))
         ]
         local = LocalTree(str(root))
-        self.session = Session(wrap(local) if wrap else local, Limits(), max_msize=half)
+        self.session = Session(wrap(local) if wrap else local, Limits(), half, readiness)
         self.connection = Connection(
             self.session,
             [Lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],

@@ -1,0 +1,129 @@
+"""A channel: open is accept, read receives, write sends, the end of the file is the hang-up.
+
+A client at a time: the next is accepted when the guest has closed what it had open of the last, so
+that a client always meets a guest that begins anew (a QMP monitor that greets it).  Those that come
+meanwhile wait in the listening socket's queue; one that has gone again without a word is passed by.
+
+The guest may open both directions at once (O_RDWR), or each by itself: a program like ``cat`` has
+but one, and Linux lets no two processes read and write one open regular file at the same time.  Two
+opens, one for reading and one for writing, get the same client; the client is let go when both are
+closed, or one is after the client has hung up.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+from typing import TYPE_CHECKING, Final
+
+from backend.channel.client import Client
+from backend.channel.file import ChannelFile
+from backend.fileserver.parked import MustWait
+from backend.share import Direction
+
+if TYPE_CHECKING:
+    import socket
+
+    from backend.fileserver.files import File
+    from backend.fileserver.readiness import Readiness
+
+log = logging.getLogger(__name__)
+
+_NEEDED: Final = {
+    os.O_RDONLY: select.EPOLLIN,
+    os.O_WRONLY: select.EPOLLOUT,
+    os.O_RDWR: select.EPOLLIN | select.EPOLLOUT,
+}
+"""The directions that an access mode needs."""
+
+_ALLOWED: Final = {
+    Direction.BOTH: select.EPOLLIN | select.EPOLLOUT,
+    Direction.TO_GUEST: select.EPOLLIN,
+    Direction.FROM_GUEST: select.EPOLLOUT,
+}
+
+_PASSED_BY: Final = 16
+"""Clients that have gone already, looked at in one go: others wait meanwhile."""
+
+
+class Channel:
+    """One channel of a session; one thread calls all methods."""
+
+    def __init__(
+        self, name: str, listener: socket.socket, direction: Direction, readiness: Readiness
+    ) -> None:
+        """``listener`` is non-blocking, and closed at the end."""
+        self.name: Final = name
+        self.direction: Final = direction
+        self._listener: Final = listener
+        self._readiness: Final = readiness
+        self._arrivals: Final = readiness.watch(listener.fileno())
+        self._client: Client | None = None
+        self._waiting = 0
+
+    def open(self, flags: int) -> MustWait[File]:
+        """To be raised: the file is there when a client is.  ``flags`` are ``os.O_*``.
+
+        Raises ``OSError`` EACCES for a direction that the channel does not have.
+        """
+        needed = _NEEDED[flags & os.O_ACCMODE]
+        if needed & ~_ALLOWED[self.direction]:
+            raise OSError(errno.EACCES, f"channel {self.name} is {self.direction.value} only")
+        self._waiting += 1
+        self._settle()
+        return MustWait(lambda: self._take(needed), self._wait_no_more)
+
+    def closed(self, client: Client, directions: int) -> None:
+        """The guest has closed what it had open of ``client``."""
+        if client is not self._client:
+            return
+        client.free |= directions
+        if client.hung_up or client.free == _NEEDED[os.O_RDWR]:
+            client.close()
+            self._client = None
+            log.info("channel %s: a client's end", self.name)
+        self._settle()
+        # An open that waits may get what is free now; so may a read of the file that was closed.
+        self._readiness.nudge()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._arrivals.close()
+        self._listener.close()
+        if self._client is not None:
+            self._client.close()
+
+    def _take(self, needed: int) -> ChannelFile | None:
+        if self._client is None:
+            self._client = self._accept()
+            self._settle()
+        client = self._client
+        if client is None or needed & ~client.free:
+            return None
+        client.free &= ~needed
+        return ChannelFile(self, client, needed)
+
+    def _accept(self) -> Client | None:
+        """The next client that is still there.  Raises ``OSError``: EMFILE."""
+        for _ in range(_PASSED_BY):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return None
+            client = Client(connection, self._readiness)
+            if not client.left_silently():
+                log.info("channel %s: a client", self.name)
+                return client
+            client.close()
+        return None
+
+    def _wait_no_more(self) -> None:
+        self._waiting -= 1
+        self._settle()
+
+    def _settle(self) -> None:
+        """Hear of new clients only while one can be served."""
+        wanted = self._waiting and self._client is None
+        self._arrivals.want(select.EPOLLIN if wanted else 0)

@@ -1,0 +1,125 @@
+"""An open channel: ``files.File``, of which offsets mean nothing."""
+
+from __future__ import annotations
+
+import errno
+import select
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+
+from backend.fileserver.parked import MustWait
+from backend.fileserver.streams import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from backend.channel.channel import Channel
+    from backend.channel.client import Client
+    from protocol.ninep.messages import Dirent
+
+_T = TypeVar("_T")
+
+LATE_BYTES: Final = 64 * 1024
+"""What one request that has to wait carries at most: a guest may have 64 of them, and what waits
+is copied.  The rest of a Twrite comes again, as after any short write."""
+
+
+class ChannelFile(Stream):
+    """One or both directions of a channel's client.
+
+    Requests that wait are answered in order of arrival, and nobody overtakes them.
+    """
+
+    def __init__(self, channel: Channel, client: Client, directions: int) -> None:
+        super().__init__()
+        self.writable: Final = bool(directions & select.EPOLLOUT)
+        self._channel: Final = channel
+        self._client: Final = client
+        self._directions: Final = directions
+        self._open = True
+
+    def fileno(self) -> int:
+        return self._client.fileno()
+
+    def read(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """What the client has sent, as much as fits; 0 after its end.
+
+        Raises ``MustWait`` where it has sent nothing, ``OSError`` EBADF.
+        """
+        self._check(select.EPOLLIN)
+        count = sum(map(len, buffers))
+        goes_on = self.short_reads.goes_on(offset, count)
+        if not count:
+            return 0
+        client = self._client
+        done = None if client.waiting(select.EPOLLIN) else client.receive(buffers)
+        if done is None:
+            if goes_on:
+                return 0
+            raise self._wait_to_read(offset, count)
+        self.short_reads.answered(offset, count, done)
+        return done
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:  # noqa: ARG002 -- File's
+        """Send as much as the client's socket has room for, at least a byte.
+
+        Raises ``MustWait`` where it has none, ``OSError``: EBADF, EPIPE after the client's end.
+        """
+        self._check(select.EPOLLOUT)
+        if not any(map(len, buffers)):
+            return 0
+        client = self._client
+        done = None if client.waiting(select.EPOLLOUT) else client.send(buffers)
+        if done is None:
+            raise self._wait_to_write(buffers)
+        return done
+
+    def _wait_to_read(self, offset: int, count: int) -> MustWait[bytes]:
+        def attempt() -> bytes | None:
+            self._check(select.EPOLLIN)
+            buffer = bytearray(min(count, LATE_BYTES))
+            done = self._client.receive([buffer])
+            if done is None:
+                return None
+            self.short_reads.answered(offset, count, done)
+            return bytes(buffer[:done])
+
+        return self._wait(select.EPOLLIN, attempt)
+
+    def _wait_to_write(self, buffers: Sequence[memoryview]) -> MustWait[int]:
+        # The ring's room is given back to the guest now, and with it whatever lies there.
+        kept = b"".join(buffer[:LATE_BYTES] for buffer in buffers)[:LATE_BYTES]
+
+        def attempt() -> int | None:
+            self._check(select.EPOLLOUT)
+            return self._client.send([kept])
+
+        return self._wait(select.EPOLLOUT, attempt)
+
+    def _wait(self, direction: int, attempt: Callable[[], _T | None]) -> MustWait[_T]:
+        self._client.wait(direction)
+        return MustWait(attempt, lambda: self._client.wait_no_more(direction))
+
+    def _check(self, direction: int) -> None:
+        if not (self._open and self._directions & direction):
+            raise OSError(errno.EBADF, "the channel is not open for this")
+
+    def entries(self, cookie: int) -> Iterable[Dirent]:
+        raise OSError(errno.ENOTDIR, f"no directory, so no entries after {cookie}")
+
+    def pack_entries(self, cookie: int, room: int) -> bytes:  # noqa: ARG002 -- File's
+        raise OSError(errno.ENOTDIR, f"no directory, so no entries after {cookie}")
+
+    def pin(self) -> NoReturn:
+        """As fsync(2) of a socket."""
+        raise OSError(errno.EINVAL, "a channel has nothing to sync")
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._channel.closed(self._client, self._directions)
+
+    def closing(self) -> None:
+        """A hang-up does not wait."""
+
+    def discard(self) -> None:
+        self.close()

@@ -1,0 +1,92 @@
+"""The sockets of channels: private, replaced when stale, and never taken from who has them."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.channel.listening import listen, listen_all, remove, sweep
+from backend.exports import ExportError
+from backend.share import NamedChannel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_it_is_its_owners_alone_and_so_is_the_directory_it_made(sockets: Path) -> None:
+    path = sockets / "5" / "qmp"
+    before = os.umask(0)
+    try:
+        with listen(str(path)):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+
+
+def test_what_a_killed_process_has_left_is_replaced(sockets: Path) -> None:
+    path = str(sockets / "qmp")
+    listen(path).close()
+    with listen(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+def test_one_that_is_in_use_is_left_alone_and_does_not_notice(sockets: Path) -> None:
+    path = str(sockets / "qmp")
+    with listen(path) as listener:
+        with pytest.raises(OSError, match="Address already in use"):
+            listen(path)
+        remove(path)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        assert os.path.exists(path)
+
+
+def test_what_is_no_socket_is_left_alone(sockets: Path) -> None:
+    path = sockets / "qmp"
+    path.write_text("mine")
+    remove(str(path))
+    with pytest.raises(OSError, match="Address already in use"):
+        listen(str(path))
+    assert path.read_text() == "mine"
+
+
+def test_removing(sockets: Path) -> None:
+    path = str(sockets / "qmp")
+    listen(path).close()
+    remove(path)
+    assert not os.path.exists(path)
+    remove(path)
+    remove(str(sockets / "nowhere" / "qmp"))
+
+
+def test_sweeping_takes_what_nobody_has(sockets: Path) -> None:
+    for stale in ("5/qmp", "6/qmp"):
+        listen(str(sockets / stale)).close()
+    (sockets / "7").mkdir()
+    (sockets / "7" / "notes").touch()
+    (sockets / "quota").mkdir()
+    (sockets / "lock").touch()
+    with listen(str(sockets / "6" / "log")):
+        sweep(str(sockets))
+        left = sorted(str(path.relative_to(sockets)) for path in sockets.rglob("*"))
+    assert left == ["6", "6/log", "7", "7/notes", "lock", "quota"]
+
+
+def test_all_or_none_and_the_error_names_channel_and_path(sockets: Path) -> None:
+    (sockets / "taken").touch()
+    channels = [
+        NamedChannel("good", str(sockets / "good")),
+        NamedChannel("bad", str(sockets / "taken")),
+    ]
+    message = f"channel bad: {sockets}/taken: Address already in use"
+    with pytest.raises(ExportError, match=re.escape(message)):
+        listen_all(channels)
+    remove(str(sockets / "good"))
+    assert not (sockets / "good").exists()

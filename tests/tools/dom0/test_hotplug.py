@@ -19,11 +19,13 @@ import pytest
 from backend import toolstack
 from backend.commands.failure import CommandError
 from backend.commands.status import ask
+from backend.hook.daemon import daemons
 from backend.platform import open_platform
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
 from backend.platform.embedded.toolstack import dom0_store
 from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
+from tests.backend.hook.programs import daemon
 from tests.backend.supervisor.program import wait_until
 
 if TYPE_CHECKING:
@@ -143,6 +145,20 @@ def test_the_first_device_starts_the_supervisor(dom0: Dom0) -> None:
     assert "serving" in (dom0.place / "log" / "supervisor.log").read_text()
 
 
+def test_while_xen_s_own_daemon_serves_ours_is_not_started(dom0: Dom0) -> None:
+    dom0.attach(dom0.place / "export")
+    dom0.store.write(f"/local/domain/0/{DEVICE}/state", b"2")
+    with daemon(dom0.place) as process:
+        dom0.store.write("/local/domain/0/libxl/xen-9pfs/pid", b"%d" % process.pid)
+        wait_until(lambda: process.pid in daemons(), "it does not run")
+        assert dom0.hotplug("add").returncode == 0
+        assert dom0.node("hotplug-status") == "connected"
+        assert dom0.supervisor() is None
+    # What it left when it crashed keeps nobody.
+    assert dom0.hotplug("add").returncode == 0
+    assert dom0.supervisor()
+
+
 def test_twice_is_once(dom0: Dom0) -> None:
     dom0.attach(dom0.place / "export")
     assert dom0.hotplug("add").returncode == 0
@@ -153,13 +169,14 @@ def test_twice_is_once(dom0: Dom0) -> None:
 
 
 def test_a_device_that_cannot_be_served_is_an_error(dom0: Dom0) -> None:
-    dom0.attach(dom0.place / "no-such-directory")
+    (dom0.place / "file").touch()
+    dom0.attach(dom0.place / "file")
     done = dom0.hotplug("add")
     assert done.returncode == 1
     assert dom0.node("hotplug-status") == "error"
     reason = dom0.node("hotplug-error")
     assert reason
-    assert "no-such-directory" in reason
+    assert f"{dom0.place}/file: Not a directory" in reason
     assert done.stderr == f"fileproxy: {DEVICE}: {reason}\n"
 
 

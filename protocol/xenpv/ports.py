@@ -101,7 +101,9 @@ class EventChannels(Protocol):
         """Close a port of ours.  The other end becomes unbound and can be bound to again."""
 
     def restrict(self, domid: Domid) -> None:
-        """Give up for good binding to any other domain than ``domid``: ``PermissionError`` then."""
+        """Give up for good binding to any other domain than ``domid``, and all ``alloc_unbound``:
+        ``PermissionError`` then.
+        """
 
     def close(self) -> None:
         """Unbind everything and give the handle back."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from protocol.xenpv.ids import DOM0, Domid, Evtchn
+from tests.contract.refused import refused
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Agents, Bed, Here
@@ -68,13 +69,19 @@ def test_an_event_while_masked_is_seen_after_unmask(here: Here, guest: Peer) -> 
     assert here.events.pending() is None
 
 
-def test_many_notifications_are_one_event(here: Here, guest: Peer) -> None:
+def test_many_notifications_are_one_event_or_two(here: Here, guest: Peer) -> None:
+    """The first may be with Linux's driver already, which masks the port until we have seen it;
+    Xen keeps one bit for all that come meanwhile.
+    """
     ours, theirs = bound(here, guest)
     for _ in range(5):
         guest.notify(port=theirs)
-    assert here.wait() == ours
-    here.events.unmask(ours)
-    assert here.events.pending() is None
+    seen = 0
+    while (port := here.wait(1)) is not None:
+        assert port == ours
+        seen += 1
+        here.events.unmask(ours)
+    assert seen in (1, 2)
 
 
 def test_each_pending_port_is_given_once(here: Here, guest: Peer) -> None:
@@ -154,24 +161,21 @@ def test_an_unbound_end_can_be_bound_to_again(here: Here, guest: Peer, who_alloc
 
 def test_a_bound_port_cannot_be_bound_to(here: Here, guest: Peer) -> None:
     _, theirs = bound(here, guest)
-    with pytest.raises(OSError, match=r".") as refused:
+    with refused(errno.EINVAL):
         here.events.bind_interdomain(Domid(guest.domid), Evtchn(theirs))
-    assert refused.value.errno == errno.EINVAL
 
 
 def test_a_port_offered_to_another_domain_cannot_be_bound_to(
     bed: Bed, here: Here, guest: Peer
 ) -> None:
     theirs = guest.alloc_unbound(remote=bed.other)
-    with pytest.raises(OSError, match=r".") as refused:
+    with refused(errno.EINVAL):
         here.events.bind_interdomain(bed.guest, Evtchn(theirs))
-    assert refused.value.errno == errno.EINVAL
 
 
 def test_a_port_nobody_opened_cannot_be_bound_to(here: Here, guest: Peer) -> None:
-    with pytest.raises(OSError, match=r".") as refused:
+    with refused(errno.EINVAL):
         here.events.bind_interdomain(Domid(guest.domid), Evtchn(4000))
-    assert refused.value.errno == errno.EINVAL
 
 
 def test_a_domain_that_does_not_exist_cannot_be_bound_to(here: Here) -> None:
@@ -245,13 +249,11 @@ def test_ports_that_are_not_open_on_this_handle_are_refused(
     bed: Bed, here: Here, guest: Peer
 ) -> None:
     ours, _ = bound(here, guest)
-    with pytest.raises(OSError, match=r".") as refused:
+    with refused(errno.ENOTCONN):
         here.events.notify(Evtchn(ours + 1))
-    assert refused.value.errno == errno.ENOTCONN
     other: Any = bed.dom0().event_channels()
-    with pytest.raises(OSError, match=r".") as refused:
+    with refused(errno.ENOTCONN):
         other.unbind(ours)
-    assert refused.value.errno == errno.ENOTCONN
     other.close()
 
 
@@ -261,21 +263,23 @@ def test_a_restricted_handle_binds_to_its_one_domain_only(
     before, theirs = bound(here, guest)
     foreign = agents(bed.other).alloc_unbound(remote=0)
     here.events.restrict(bed.guest)
-    with pytest.raises(PermissionError):
+    with refused(errno.EACCES):
         here.events.bind_interdomain(bed.other, Evtchn(foreign))
-    with pytest.raises(PermissionError):
-        here.events.alloc_unbound(bed.other)
-    with pytest.raises(PermissionError):
-        here.events.alloc_unbound(DOM0)
-    with pytest.raises(PermissionError):
+    with refused(errno.EACCES):
         here.events.restrict(bed.other)
     here.events.notify(before)
     assert guest.wait(seconds=10) == theirs
     bound(here, guest)
-    assert here.events.alloc_unbound(bed.guest) > 0
+
+
+def test_a_restricted_handle_offers_no_port(bed: Bed, here: Here) -> None:
+    """Not even to its one domain (Linux drivers/xen/evtchn.c, IOCTL_EVTCHN_BIND_UNBOUND_PORT)."""
+    here.events.restrict(bed.guest)
+    for domid in (bed.guest, bed.other, DOM0):
+        with refused(errno.EACCES):
+            here.events.alloc_unbound(domid)
 
 
 def test_a_handle_cannot_be_restricted_to_dom0(here: Here) -> None:
-    with pytest.raises(OSError, match=r".") as refused:
+    with refused(errno.EINVAL):
         here.events.restrict(DOM0)
-    assert refused.value.errno == errno.EINVAL

@@ -34,13 +34,12 @@ class Toolstack(Protocol):
 
 
 class Domain:
-    """A domain that exists; ``alive`` ends when it is destroyed, mappings of its pages may not."""
+    """A domain's tables."""
 
     def __init__(self, domid: Domid) -> None:
         self.domid: Final = domid
         self.grants: Final = GrantTable(domid)
         self.ports: Final = PortTable(domid)
-        self.alive = True
 
 
 class Client:
@@ -77,7 +76,7 @@ class Client:
             for share in self.shares.values()
         ]
         held += [
-            f"{mapping.pages} pages of domain {mapping.regions[0].domid} mapped"
+            f"{len(mapping.grefs)} pages of domain {mapping.regions[0].domid} mapped"
             for mapping in self.mappings.values()
         ]
         held += [port.describe() for port in self.ports.values()]
@@ -91,18 +90,33 @@ class Hypervisor:
     def __init__(self, toolstack: Toolstack) -> None:
         self._toolstack = toolstack
         self._domains: dict[Domid, Domain] = {DOM0: Domain(DOM0)}
+        self._dying: dict[Domid, Domain] = {}
         self.clients: Final[set[Client]] = set()
         self.failures = 0
 
     def domain(self, domid: Domid) -> Domain:
-        """A domain that exists.  Raises ``OSError`` (ESRCH)."""
+        """A domain that lives.  Raises ``OSError`` (ESRCH)."""
         domain = self._domains.get(domid)
         if domain is None:
             raise OSError(errno.ESRCH, f"there is no domain {domid}")
         return domain
 
+    def known(self, domid: Domid) -> Domain:
+        """A domain that lives, or that is dying: destroyed, with pages that somebody still maps.
+
+        As in Xen, that is the same domain for whoever maps or binds, and its domid is not free.
+        Raises ``OSError`` (ESRCH).
+        """
+        return self._still_dying().get(domid) or self.domain(domid)
+
+    def _still_dying(self) -> dict[Domid, Domain]:
+        self._dying = {
+            domid: domain for domid, domain in self._dying.items() if domain.grants.granted()
+        }
+        return self._dying
+
     def domids(self) -> list[Domid]:
-        """The domains that exist, Dom0 included."""
+        """The domains that live, Dom0 included."""
         return sorted(self._domains)
 
     def create(self, domid: Domid) -> None:
@@ -113,6 +127,10 @@ class Hypervisor:
             )
         if domid in self._domains:
             raise OSError(errno.EEXIST, f"domain {domid} exists already")
+        if domid in self._still_dying():
+            raise OSError(
+                errno.EEXIST, f"domain {domid} is destroyed, but its pages are still mapped"
+            )
         self._domains[domid] = Domain(domid)
         try:
             self._toolstack.created(domid)
@@ -128,8 +146,8 @@ class Hypervisor:
         del self._domains[domid]
         for client in [client for client in self.clients if client.domain is domain]:
             client.hang_up()
-        domain.alive = False
         domain.grants.close()
+        self._dying[domid] = domain
         self._toolstack.destroyed(domid)
 
     def attach(self, client: Client) -> None:

@@ -43,11 +43,11 @@ class EmbeddedEventChannels:
         return self._epoll.fileno()
 
     def alloc_unbound(self, remote: Domid) -> Evtchn:
-        """A new port for ``remote`` to bind to.  Raises ``OSError`` (EPERM, ENOSPC, EMFILE)."""
+        """A new port for ``remote`` to bind to.  Raises ``OSError`` (EACCES, ENOSPC, EMFILE)."""
         return self._opened(self._handle.call("alloc_unbound", domid=remote))
 
     def bind_interdomain(self, remote: Domid, remote_port: Evtchn) -> Evtchn:
-        """Bind to ``remote``'s port; pending at once.  ``OSError``: EINVAL, EPERM, ESRCH."""
+        """Bind to ``remote``'s port; pending at once.  ``OSError``: EINVAL, EACCES, ESRCH."""
         return self._opened(self._handle.call("bind_interdomain", domid=remote, port=remote_port))
 
     def _opened(self, reply: Reply) -> Evtchn:

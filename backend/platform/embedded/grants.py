@@ -1,9 +1,13 @@
 """The hypervisor's side of grants: a table per domain, regions of pages, and who maps them.
 
-- ``share`` allocates a ``Region``: pages with one grant each.  Its grants end together.
-- A region's pages stay until its grants have ended *and* nobody maps them; only then are its
-  frames zeroed and handed out again.  So a mapping outlives the grant and the granting domain.
-- ``lookup`` is all or nothing, and gives one error for every reason, as Xen's users see it.
+- ``share`` allocates a ``Region``: pages with one grant each.
+- A grant ends when its sharer has let go *and* nobody maps it: Linux cannot take back an entry that
+  is in use (``gnttab_end_foreign_access``, which looks again each second), and Xen itself maps one
+  that is mapped already without a look at the domain's table, be the domain alive or not
+  (``map_grant_ref`` in ``xen/common/grant_table.c``).  So what is mapped can be mapped once more.
+- A region's pages stay until its share has ended *and* nobody maps them; only then are its
+  frames zeroed and handed out again.  So a mapping outlives the granting domain.
+- ``map`` is all or nothing, and gives one error for every reason, as Xen's users see it.
 
 Source: ``xen/include/public/grant_table.h``.
 """
@@ -19,7 +23,7 @@ from backend.platform.embedded.wire import merge_runs, run_of, run_word
 from protocol.xenpv.ids import Gref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from protocol.xenpv.ids import Domid
 
@@ -82,12 +86,17 @@ class Region:
             self._memory.free(self._cells)
 
 
-class Grant(NamedTuple):
-    """One entry of a grant table: who may map which page."""
+class Grant:
+    """One entry of a grant table: who may map which page, and how often it is mapped."""
 
-    permitted: Domid
-    region: Region
-    frame: int
+    __slots__ = ("ended", "frame", "permitted", "pins", "region")
+
+    def __init__(self, permitted: Domid, region: Region, frame: int) -> None:
+        self.permitted: Final = permitted
+        self.region: Final = region
+        self.frame: Final = frame
+        self.pins = 0
+        self.ended = False
 
 
 class Share(NamedTuple):
@@ -101,11 +110,13 @@ class Share(NamedTuple):
 class Mapping(NamedTuple):
     """What one ``map`` call holds, until it is unmapped."""
 
-    pages: int
+    table: GrantTable
+    grefs: tuple[Gref, ...]
     regions: tuple[Region, ...]
 
     def let_go(self) -> None:
         """Unmapped."""
+        self.table.unpin(self.grefs)
         for region in self.regions:
             region.let_go()
 
@@ -137,11 +148,10 @@ class GrantTable:
         return Share(permitted, region, grefs)
 
     def end(self, share: Share) -> None:
-        """No new mappings of these pages; they go when the last mapping goes."""
+        """The sharer lets go: what nobody maps is granted no more, the rest when it is unmapped."""
         for gref in share.grefs:
-            # Nothing is left to remove when the whole table was closed before.
-            if self._grants.pop(gref, None) is not None:
-                self._free.put_back(gref)
+            self._grants[gref].ended = True
+            self._forget_if_unused(gref)
         share.region.let_go()
 
     def map(self, mapper: Domid, grefs: Sequence[int]) -> tuple[Mapping, list[int], int]:
@@ -149,7 +159,7 @@ class GrantTable:
 
         Raises ``OSError`` (EINVAL) if any of them was not granted to ``mapper``.
         """
-        grants = []
+        grants: list[Grant] = []
         for gref in grefs:
             grant = self._grants.get(Gref(gref))
             if grant is None or grant.permitted != mapper:
@@ -161,14 +171,31 @@ class GrantTable:
         regions = tuple({id(grant.region): grant.region for grant in grants}.values())
         for region in regions:
             region.hold()
+        for grant in grants:
+            grant.pins += 1
         runs = list(merge_runs(grant.frame for grant in grants))
-        return Mapping(len(grants), regions), runs, self._memory.fd
+        return Mapping(self, tuple(map(Gref, grefs)), regions), runs, self._memory.fd
+
+    def unpin(self, grefs: Sequence[Gref]) -> None:
+        """These are mapped once less."""
+        for gref in grefs:
+            self._grants[gref].pins -= 1
+            self._forget_if_unused(gref)
+
+    def _forget_if_unused(self, gref: Gref) -> None:
+        grant = self._grants[gref]
+        if grant.ended and not grant.pins:
+            del self._grants[gref]
+            self._free.put_back(gref)
+
+    def granted(self) -> Collection[Gref]:
+        """The references that are granted, or still mapped."""
+        return self._grants.keys()
 
     def room(self) -> int:
         """How many frames are left to share."""
         return self._memory.room()
 
     def close(self) -> None:
-        """The domain is gone: nothing can be mapped any more; what is mapped stays."""
-        self._grants.clear()
+        """The domain is gone, all its shares have ended; what is mapped stays."""
         self._memory.let_go()

@@ -99,7 +99,7 @@ def _map(hypervisor: Hypervisor, client: Client, packet: Packet) -> Answer:
     if not 0 < len(packet.words) <= MAX_PAGES:
         raise OSError(errno.EINVAL, f"a mapping has 1 to {MAX_PAGES} pages")
     try:
-        table = hypervisor.domain(domid).grants
+        table = hypervisor.known(domid).grants
     except OSError as error:
         # gntdev gives one error for every reason (Linux drivers/xen/gntdev.c, map_grant_pages).
         raise OSError(errno.EINVAL, error.strerror) from None
@@ -137,11 +137,6 @@ def _end(_hypervisor: Hypervisor, client: Client, packet: Packet) -> Answer:
 # --- event channels
 
 
-def _allowed(client: Client, domid: Domid) -> None:
-    if client.restricted_to not in (None, domid):
-        raise OSError(errno.EPERM, f"this handle is restricted to domain {client.restricted_to}")
-
-
 def _opened(client: Client, port: Port) -> Answer:
     client.ports[port.number] = port
     return Answer({"port": port.number}, fds=port.bells)
@@ -149,15 +144,18 @@ def _opened(client: Client, port: Port) -> Answer:
 
 def _alloc_unbound(_hypervisor: Hypervisor, client: Client, packet: Packet) -> Answer:
     remote = domid_argument(packet)
-    _allowed(client, remote)
+    # Linux drivers/xen/evtchn.c, IOCTL_EVTCHN_BIND_UNBOUND_PORT: not even to the one domain.
+    if client.restricted_to is not None:
+        raise OSError(errno.EACCES, "a restricted handle offers no ports")
     return _opened(client, client.domain.ports.alloc_unbound(remote))
 
 
 def _bind_interdomain(hypervisor: Hypervisor, client: Client, packet: Packet) -> Answer:
     remote = domid_argument(packet)
-    _allowed(client, remote)
+    if client.restricted_to not in (None, remote):
+        raise OSError(errno.EACCES, f"this handle is restricted to domain {client.restricted_to}")
     number = integer(packet, "port", 0, 0xFFFF_FFFF)
-    far = hypervisor.domain(remote).ports.offered(number, client.domain.domid)
+    far = hypervisor.known(remote).ports.offered(number, client.domain.domid)
     return _opened(client, client.domain.ports.bind(far))
 
 

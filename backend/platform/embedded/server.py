@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _UCRED: Final = struct.Struct("3i")
 
+_SETTLE: Final = ("bind_interdomain", "create_domain", "destroy_domain", "leaks")
+"""Calls that somebody who hung up before must not stand in the way of, nor be listed by."""
+
 
 class Server:
     """The loop, its listening socket and its connections."""
@@ -183,8 +186,7 @@ class Connection:
 
     def _execute(self, packet: Packet) -> Answer:
         hypervisor = self._server.hypervisor
-        # Who hung up before this call was made must not stand in its way, nor on its list.
-        if packet.fields.get("call") in ("bind_interdomain", "destroy_domain", "leaks"):
+        if packet.fields.get("call") in _SETTLE:
             self._server.settle()
         if self._client is None:
             self._client = open_handle(hypervisor, packet, self._peer_pid(), self.close)

@@ -20,7 +20,9 @@ from protocol.xenpv.ids import Domid
 if TYPE_CHECKING:
     from pathlib import Path
 
-STEPS = 1000
+    from backend.platform.embedded.grants import Mapping
+
+STEPS = 3000
 DOMIDS = [Domid(0), Domid(1), Domid(2)]
 """Few, so that one domain often grants or offers what another then asks for."""
 
@@ -39,10 +41,12 @@ class Walk:
         weighted = {
             self.open: 3,
             self.die: 1,
-            self.destroy_or_create: 0.4,
+            self.destroy: 0.6,
+            self.create: 1,
             self.share: 4,
             self.end: 2,
             self.map: 6,
+            self.map_again: 2,
             self.unmap: 2,
             self.alloc: 4,
             self.bind: 6,
@@ -86,12 +90,31 @@ class Walk:
         if client := self.some(self.rng.choice(list(Kind)[1:])):
             self.hypervisor.detach(client)
 
-    def destroy_or_create(self) -> None:
-        domid = self.rng.choice(DOMIDS[1:])
+    def destroy(self) -> None:
+        """Rather a domain that is mapped than another."""
+        domid = self.rng.choice([*filter(self.is_mapped, DOMIDS[1:])] or DOMIDS[1:])
         if domid in self.hypervisor.domids():
             self.hypervisor.destroy(domid)
+
+    def create(self) -> None:
+        domid = self.rng.choice(DOMIDS[1:])
+        if domid in self.hypervisor.domids():
+            return
+        if self.is_mapped(domid):
+            with pytest.raises(FileExistsError):
+                self.hypervisor.create(domid)
+            self.done["create refused"] += 1
         else:
             self.hypervisor.create(domid)
+
+    def is_mapped(self, domid: Domid) -> bool:
+        return any(mapping.regions[0].domid == domid for mapping in self.mappings())
+
+    def mappings(self) -> list[Mapping]:
+        """All mappings of all clients."""
+        return [
+            mapping for client in self.hypervisor.clients for mapping in client.mappings.values()
+        ]
 
     def share(self) -> None:
         if client := self.some(Kind.SHARER):
@@ -123,6 +146,15 @@ class Walk:
         if answer:
             assert sum(run_of(word)[1] for word in answer.words) == len(chosen)
 
+    def map_again(self) -> None:
+        """What is mapped can be mapped by whoever mapped it, whatever became of the sharer."""
+        client = self.some(Kind.MAPPER)
+        if client and client.mappings:
+            mapping = self.rng.choice(list(client.mappings.values()))
+            domid = mapping.regions[0].domid
+            assert self.call(client, "map", list(mapping.grefs), domid=domid)
+            self.done["map of a dying domain"] += domid not in self.hypervisor.domids()
+
     def unmap(self) -> None:
         client = self.some(Kind.MAPPER)
         if client and client.mappings:
@@ -146,8 +178,8 @@ class Walk:
             assert self.call(client, "unbind", port=self.rng.choice(list(client.ports)))
 
     def check(self) -> None:
-        """A region is held by just its share and its mappings, no frame by two regions; both ends
-        of a channel agree.
+        """A region is held by just its share and its mappings, no frame by two regions; a reference
+        is gone when neither is left; both ends of a channel agree.
         """
         clients = self.hypervisor.clients
         held = [share.region for client in clients for share in client.shares.values()]
@@ -162,6 +194,21 @@ class Walk:
         assert all(regions[key].users == count for key, count in users.items())
         frames = [(region.fd, frame) for region in regions.values() for frame in region.frames()]
         assert len(set(frames)) == len(frames)
+        for domid in self.hypervisor.domids():
+            used = {
+                gref
+                for client in clients
+                for share in client.shares.values()
+                if client.domain.domid == domid
+                for gref in share.grefs
+            }
+            used |= {
+                gref
+                for mapping in self.mappings()
+                if mapping.table is self.hypervisor.domain(domid).grants
+                for gref in mapping.grefs
+            }
+            assert set(self.hypervisor.domain(domid).grants.granted()) == used
         for client in clients:
             for port in client.ports.values():
                 assert port.channel.ends == 1 + (port.peer is not None)
@@ -184,6 +231,8 @@ def test_any_order_of_calls_and_deaths_leaves_nothing(seed: int, tmp_path: Path)
         # Not a walk on the spot: what matters has happened, and has been refused.
         for name in ("map", "map refused", "bind_interdomain", "bind_interdomain refused"):
             assert walk.done[name] > 2
+        assert walk.done["map of a dying domain"]
+        assert walk.done["create refused"]
         for client in list(hypervisor.clients):
             hypervisor.detach(client)
         assert hypervisor.leaks() == []

@@ -103,15 +103,63 @@ def test_a_domid_used_again_has_nothing_of_the_former_domain(
     mapped = mapper.map(Domid(5), grefs)
     mapped.memory[0:3] = b"old"
     hypervisor.destroy_domain(5)
+    with pytest.raises(FileExistsError, match="its pages are still mapped"):
+        hypervisor.create_domain(5)
+    again = mapper.map(Domid(5), grefs)
+    assert bytes(again.memory[0:3]) == b"old"
+    mapped.close()
+    again.close()
     hypervisor.create_domain(5)
     with pytest.raises(OSError, match="has not granted"):
         mapper.map(Domid(5), grefs)
     sharer = hypervisor.platform(5).grant_sharer()
     pages = sharer.share(DOM0, 1)
     assert bytes(pages.memory[0:3]) == bytes(3)
-    assert bytes(mapped.memory[0:3]) == b"old"
-    things: list[Closable] = [shared, former, mapped, mapper, pages, sharer]
+    things: list[Closable] = [shared, former, mapper, pages, sharer]
     for thing in things:
+        thing.close()
+
+
+def test_a_domain_that_is_dying_offers_no_port(hypervisor: EmbeddedHypervisor) -> None:
+    """EINVAL and not ESRCH: Xen still knows it (``evtchn_bind_interdomain``)."""
+    guest, dom0 = hypervisor.platform(5), hypervisor.platform()
+    sharer, far = guest.grant_sharer(), guest.event_channels()
+    port = far.alloc_unbound(DOM0)
+    pages = sharer.share(DOM0, 1)
+    mapper, near = dom0.grant_mapper(), dom0.event_channels()
+    mapped = mapper.map(Domid(5), pages.grefs)
+    hypervisor.destroy_domain(5)
+    with pytest.raises(OSError, match="offers no port") as error:
+        near.bind_interdomain(Domid(5), port)
+    assert error.value.errno == errno.EINVAL
+    mapped.close()
+    with pytest.raises(ProcessLookupError):
+        near.bind_interdomain(Domid(5), port)
+    for thing in (pages, sharer, far, mapper, near):
+        thing.close()
+
+
+def test_a_process_that_was_killed_frees_a_domid(hypervisor: EmbeddedHypervisor) -> None:
+    sharer = hypervisor.platform(5).grant_sharer()
+    pages = sharer.share(DOM0, 1)
+    script = f"""
+from backend.platform import open_platform
+import sys
+mapper = open_platform("embedded:{hypervisor.rundir}").grant_mapper()
+pages = mapper.map(5, {list(pages.grefs)})
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        hypervisor.destroy_domain(5)
+        process.kill()
+    hypervisor.create_domain(5)
+    for thing in (pages, sharer):
         thing.close()
 
 

@@ -110,6 +110,26 @@ def test_memory_lives_until_the_last_mapping_of_a_domain_that_is_gone() -> None:
         os.fstat(fd)
 
 
+def test_references_come_back_one_by_one_as_they_are_unmapped() -> None:
+    table = GrantTable(Domid(5), Memory(Domid(5)), [Gref(9), Gref(11), Gref(8)])
+    share = table.share(DOM0, 3)
+    once, _, _ = table.map(DOM0, [9, 11])
+    twice, _, _ = table.map(DOM0, [11, 11])
+    table.end(share)
+    left = []
+    for mapping in (once, twice):
+        with pytest.raises(OSError, match=r"grants left, not 4") as error:
+            table.share(DOM0, 4)
+        left.append(str(error.value).split(" has ")[1].split()[0])
+        mapping.let_go()
+    assert left == ["1", "2"]
+    assert not table.granted()
+    again = table.share(DOM0, 3)
+    assert again.grefs == (8, 9, 11)
+    table.end(again)
+    table.close()
+
+
 def test_a_grant_table_has_an_end() -> None:
     table = GrantTable(Domid(5), Memory(Domid(5)), [Gref(9), Gref(11), Gref(8)])
     share = table.share(DOM0, 2)

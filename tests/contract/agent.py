@@ -92,6 +92,24 @@ class Agent:
     def store_write(self, path: str, value: str) -> None:
         self._store.write(path, bytes.fromhex(value))
 
+    def store_set_permissions(self, path: str, permissions: list[str]) -> None:
+        self._store.set_permissions(path, permissions)
+
+    def store_watch(self, path: str, token: str) -> None:
+        self._store.watch(path, token)
+
+    def store_unwatch(self, path: str, token: str) -> None:
+        self._store.unwatch(path, token)
+
+    def store_events(self, count: int) -> list[tuple[str, str]]:
+        """``count`` events, or what of them came within ten seconds each."""
+        seen: list[tuple[str, str]] = []
+        poll = select.poll()
+        poll.register(self._store.fileno(), select.POLLIN)
+        while len(seen) < count and poll.poll(10_000):
+            seen += self._store.events()
+        return seen
+
     def _close(self) -> None:
         for pages in self._ranges.values():
             pages.close()

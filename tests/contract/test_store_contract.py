@@ -1,38 +1,35 @@
-"""The whole of ``protocol.xenpv.ports.Store``: Dom0's view and, in this process too, a guest's."""
+"""The whole of ``protocol.xenpv.ports.Store``: Dom0's here, a guest's through an agent."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import select
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.platform import open_platform
-from protocol.xenpv.ids import DOM0
 from protocol.xenpv.ports import StoreUnavailable
+from tests.contract.refused import refused
+from tests.contract.remote_store import RemoteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager, ExitStack
+    from contextlib import ExitStack
 
-    from backend.platform.embedded.hypervisor import EmbeddedHypervisor
-    from protocol.xenpv.ids import Domid
     from protocol.xenpv.ports import Events, Store, StoreView
-    from tests.contract.conftest import Bed
+    from tests.contract.conftest import Agents, Bed
 
-    OpenStore = Callable[[Domid], Store]
+    OpenStore = Callable[[], Store]
 
 
 @pytest.fixture
-def open_store(embedded: EmbeddedHypervisor, stack: ExitStack) -> OpenStore:
-    """A domain's store; real Xen will need an agent in the guest for any but Dom0's."""
+def open_store(bed: Bed, stack: ExitStack) -> OpenStore:
+    """Makes connections of Dom0's."""
 
-    def make(domid: Domid) -> Store:
-        platform = open_platform(f"embedded:{embedded.rundir}", domid=domid)
+    def make() -> Store:
+        platform = bed.dom0()
         stack.callback(platform.close)
         store = platform.store()
         stack.callback(store.close)
@@ -42,13 +39,13 @@ def open_store(embedded: EmbeddedHypervisor, stack: ExitStack) -> OpenStore:
 
 
 @pytest.fixture
-def store(bed: Bed, open_store: OpenStore) -> Store:
-    return open_store(DOM0)
+def store(open_store: OpenStore) -> Store:
+    return open_store()
 
 
 @pytest.fixture
-def guest(bed: Bed, open_store: OpenStore) -> Store:
-    return open_store(bed.guest)
+def guest(bed: Bed, agents: Agents) -> RemoteStore:
+    return RemoteStore(agents(bed.guest))
 
 
 @pytest.fixture
@@ -57,13 +54,13 @@ def home(bed: Bed) -> str:
 
 
 @pytest.fixture
-def data(home: str) -> str:
-    """A node that belongs to the guest, removed with it."""
-    return f"{home}/data"
-
-
-def fails(code: int) -> AbstractContextManager[object]:
-    return pytest.raises(OSError, match=re.escape(f"[Errno {code}]"))
+def data(home: str, store: Store) -> str:
+    """A node that belongs to the guest, empty: on real Xen, guests are kept from test to test."""
+    path = f"{home}/data"
+    for name in store.list(path):
+        store.rm(f"{path}/{name}")
+    store.write(path, b"")
+    return path
 
 
 def readable(store: Store, seconds: float = 0) -> bool:
@@ -110,7 +107,7 @@ def test_rm_takes_all_below_and_forgives_absence(store: Store, data: str) -> Non
     store.rm(f"{data}/a")
     store.rm(f"{data}/a")
     assert store.list(data) == []
-    with fails(errno.ENOENT):
+    with refused(errno.ENOENT):
         store.rm(f"{data}/a/b")
 
 
@@ -131,9 +128,9 @@ def test_a_list_longer_than_a_packet(store: Store, data: str) -> None:
 )
 def test_a_path_that_cannot_be(store: Store, path: str) -> None:
     for call in (store.read, store.list, store.mkdir, store.rm):
-        with fails(errno.EINVAL):
+        with refused(errno.EINVAL):
             call(path)
-    with fails(errno.EINVAL):
+    with refused(errno.EINVAL):
         store.write(path, b"")
 
 
@@ -147,12 +144,12 @@ def test_errors_name_the_path(store: Store, data: str) -> None:
 def test_a_value_too_long_for_a_packet(store: Store, data: str) -> None:
     room = 4096 - len(data) - 1
     store.write(data, bytes(room))
-    with fails(errno.E2BIG):
+    with refused(errno.E2BIG):
         store.write(data, bytes(room + 1))
     assert store.read(data) == bytes(room)
 
 
-def test_permissions(bed: Bed, store: Store, guest: Store, data: str) -> None:
+def test_permissions(bed: Bed, store: Store, guest: RemoteStore, data: str) -> None:
     path = f"{data}/p"
     store.write(path, b"1")
     store.set_permissions(path, ["n0", f"r{bed.guest}", f"b{bed.other}"])
@@ -169,27 +166,29 @@ def test_permissions(bed: Bed, store: Store, guest: Store, data: str) -> None:
 
 @pytest.mark.parametrize("entry", ["", "x5", "n", "5", "n5\n", "n5\0", "n-1", "n65536", "nn5"])
 def test_permissions_that_cannot_be(store: Store, data: str, entry: str) -> None:
-    with fails(errno.EINVAL):
+    with refused(errno.EINVAL):
         store.set_permissions(data, [entry])
-    with fails(errno.EINVAL):
+    with refused(errno.EINVAL):
         store.set_permissions(data, [])
 
 
-def test_a_guests_paths_are_relative_to_its_home(store: Store, guest: Store, data: str) -> None:
+def test_a_guests_paths_are_relative_to_its_home(
+    store: Store, guest: RemoteStore, data: str
+) -> None:
     guest.write("data/x", b"1")
     assert store.read(f"{data}/x") == b"1"
     guest.watch("data", "relative")
-    assert next_events(guest, 1) == [("data", "relative")]
+    assert guest.next_events(1) == [("data", "relative")]
     store.write(f"{data}/x", b"2")
-    assert next_events(guest, 1) == [("data/x", "relative")]
+    assert guest.next_events(1) == [("data/x", "relative")]
 
 
-def test_a_guest_meets_its_limits(guest: Store) -> None:
-    with fails(errno.ENOSPC):
+def test_a_guest_meets_its_limits(guest: RemoteStore) -> None:
+    with refused(errno.ENOSPC):
         guest.write("data/x", bytes(2048))
     for number in range(128):
         guest.watch("data", f"{number}")
-    with fails(errno.ENOSPC):
+    with refused(errno.ENOSPC):
         guest.watch("data", "one more")
     guest.unwatch("data", "0")
     guest.watch("data", "another")
@@ -209,7 +208,7 @@ def test_a_watch_reports_at_once_and_then_each_change(store: Store, data: str) -
     assert next_events(store, 1) == [(f"{data}/a", "t")]
 
 
-def test_equal_events_that_wait_are_one(store: Store, guest: Store, data: str) -> None:
+def test_equal_events_that_wait_are_one(store: Store, guest: RemoteStore, data: str) -> None:
     store.watch(data, "t")
     for _ in range(50):
         guest.write("data/x", b"")
@@ -234,13 +233,13 @@ def test_unwatch(store: Store, data: str) -> None:
     store.unwatch(data, "t")
     store.write(data, b"")
     assert next_events(store, 1) == [(data, "u")]
-    with fails(errno.ENOENT):
+    with refused(errno.ENOENT):
         store.unwatch(data, "t")
 
 
 def test_the_same_watch_twice(store: Store, data: str) -> None:
     store.watch(data, "t")
-    with fails(errno.EEXIST):
+    with refused(errno.EEXIST):
         store.watch(data, "t")
     next_events(store, 1)
     store.write(data, b"")
@@ -253,7 +252,7 @@ def test_watches_that_cannot_be(store: Store) -> None:
         ("/a", "t\0u", errno.EINVAL),
         ("/a", "t" * 4094, errno.E2BIG),
     ):
-        with fails(code):
+        with refused(code):
             store.watch(path, token)
     assert store.events() == []
 
@@ -267,7 +266,7 @@ def test_a_token_is_any_text(store: Store, data: str) -> None:
 def test_a_transaction_is_seen_whole_or_not_at_all(
     store: Store, open_store: OpenStore, data: str
 ) -> None:
-    other = open_store(DOM0)
+    other = open_store()
     other.watch(data, "t")
     next_events(other, 1)
 
@@ -279,7 +278,7 @@ def test_a_transaction_is_seen_whole_or_not_at_all(
         assert view.list(data) == ["a"]
         assert view.read(f"{data}/a") == b"1"
         assert view.get_permissions(f"{data}/a")
-        with fails(errno.ENOENT):
+        with refused(errno.ENOENT):
             other.read(f"{data}/a")
         assert other.events() == []
         return "result"
@@ -300,7 +299,7 @@ def test_what_the_body_raises_ends_the_transaction(store: Store, data: str) -> N
 
 
 def test_a_conflict_runs_the_body_again(store: Store, open_store: OpenStore, data: str) -> None:
-    other = open_store(DOM0)
+    other = open_store()
     runs = 0
 
     def body(view: StoreView) -> bytes:
@@ -319,7 +318,7 @@ def test_a_conflict_runs_the_body_again(store: Store, open_store: OpenStore, dat
 def test_endless_conflict_is_eagain_in_the_end(
     store: Store, open_store: OpenStore, data: str
 ) -> None:
-    other = open_store(DOM0)
+    other = open_store()
     runs = 0
 
     def body(view: StoreView) -> None:
@@ -328,7 +327,7 @@ def test_endless_conflict_is_eagain_in_the_end(
         view.read(data)
         other.write(data, b"%d" % runs)
 
-    with fails(errno.EAGAIN):
+    with refused(errno.EAGAIN):
         store.transact(body)
     assert 2 <= runs <= 100
 
@@ -336,7 +335,7 @@ def test_endless_conflict_is_eagain_in_the_end(
 def test_a_view_is_of_no_use_after_its_transaction(store: Store, data: str) -> None:
     kept: list[StoreView] = []
     store.transact(kept.append)
-    with fails(errno.EINVAL):
+    with refused(errno.EINVAL):
         kept[0].write(data, b"outside")
     assert store.read(data) == b""
 

@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "detach",
     "list",
     "serve",
+    "doctor",
     "install-hook",
     "remove-hook",
     "check-config",

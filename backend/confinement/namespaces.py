@@ -76,11 +76,27 @@ def leave_dom0(*, read_only: bool) -> None:
     finally:
         os.close(proc_fd)
     libc.mount("none", _SOMEWHERE, "tmpfs", _BARE, "mode=0755,size=16k,nr_inodes=8")
-    os.makedirs(_SOMEWHERE + _KEPT_OF_PROC)
-    libc.attach_tree(replacement, _SOMEWHERE + _KEPT_OF_PROC)
-    os.close(replacement)
-    libc.mount("none", _SOMEWHERE, "tmpfs", _BARE | _MS_REMOUNT | _MS_RDONLY)
-    os.chdir(_SOMEWHERE)
+    try:
+        _move_into(_SOMEWHERE, replacement)
+    except OSError:
+        # Not even Landlock could be put up with this over /proc.
+        os.chdir("/")
+        libc.unmount_lazily(_SOMEWHERE)
+        raise
+    finally:
+        os.close(replacement)
+
+
+def _move_into(root: str, proc_clone: int) -> None:
+    """Make the new file system ``root`` all that there is, with the descriptors in it.
+
+    Raises ``OSError``: EINVAL where the process's root is the kernel's first one (an initramfs),
+    which nobody can leave (pivot_root(2)).
+    """
+    os.makedirs(root + _KEPT_OF_PROC)
+    libc.attach_tree(proc_clone, root + _KEPT_OF_PROC)
+    libc.mount("none", root, "tmpfs", _BARE | _MS_REMOUNT | _MS_RDONLY)
+    os.chdir(root)
     # Both roots in one place: the old one lies on top of the new one, and goes (pivot_root(2)).
     libc.pivot_root(".", ".")
     libc.unmount_lazily(".")

@@ -321,6 +321,11 @@ def view(ground: Ground) -> dict[str, Any]:
     }
 
 
+def see_proc(ground: Ground) -> bool:
+    """Whether ``/proc`` is the kernel's, with the process in it that started this one."""
+    return os.path.exists(f"/proc/{ground.parent}")
+
+
 def serve(ground: Ground) -> list[str]:
     return ground.service.run()
 

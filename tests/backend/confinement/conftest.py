@@ -52,17 +52,20 @@ class Prison:
         walls: Sequence[str] = WALLS,
         share: Mapping[str, str] | None = None,
         required: Sequence[str] = (),
+        *,
         uid: int | None = None,
+        root: Path | None = None,
     ) -> Outcome:
         """Fork, confine, attack; ``share`` has nodes in which it differs from the usual one.
 
-        With ``uid`` it is started by that user.
+        With ``uid`` it is started by that user; with ``root`` in a root that cannot be left.
         """
         request = {
             "attack": attack,
             "walls": [wall for wall in WALLS if wall in walls],
             "required": list(required),
             "uid": uid,
+            "root": None if root is None else str(root),
             "known": self.known,
             "share": {**self.nodes, **(share or {})},
         }

@@ -28,10 +28,34 @@ from tests.backend.confinement.attacks import ATTACKS, Ground
 from tests.backend.confinement.service import Service
 
 SUPERVISOR_GROUP = 6
+MS_REC = 0x4000
 
 
 def share_of(nodes: dict[str, str]) -> Share:
     return read_share(lambda node: nodes[node].encode() if node in nodes else None)
+
+
+def share_mounts_with_nobody() -> None:
+    """Have mounts of one's own, which those who copy them share: as systemd has it in Dom0."""
+    clone_newns, ms_private, ms_shared = 0x0002_0000, 1 << 18, 1 << 20
+    libc.unshare(clone_newns)
+    libc.mount("none", "/", "", MS_REC | ms_private)
+    libc.mount("none", "/", "", MS_REC | ms_shared)
+
+
+def stay_in(root: str) -> None:
+    """Have a root that one cannot leave by pivot_root(2), as an initramfs is.
+
+    That one has no parent, this one a parent whose mounts are shared: EINVAL in either case.
+    """
+    ms_bind = 0x1000
+    share_mounts_with_nobody()
+    libc.mount("none", root, "tmpfs", 0)
+    for name in ("proc", "export", "tmp"):
+        Path(root, name).mkdir()
+    libc.mount("/proc", f"{root}/proc", "", ms_bind | MS_REC)
+    os.chroot(root)
+    os.chdir("/")
 
 
 def prisoner(request: dict[str, Any], report: int) -> NoReturn:
@@ -41,6 +65,8 @@ def prisoner(request: dict[str, Any], report: int) -> NoReturn:
     if request["uid"] is not None:
         os.setgroups([])
         os.setresuid(*[request["uid"]] * 3)
+    if request["root"] is not None:
+        stay_in(request["root"])
     share = share_of(request["share"])
     sandbox = Sandbox(plan_for(share, tuple(request["walls"])), request["required"])
     answer: dict[str, Any] = {}
@@ -98,10 +124,7 @@ def main() -> None:
     if os.geteuid() == 0:
         os.setgroups([SUPERVISOR_GROUP])  # as a shell's root has, and an inmate must not
         # What an inmate mounts when there is no wall stays among inmates.
-        clone_newns, ms_rec, ms_private, ms_shared = 0x0002_0000, 0x4000, 1 << 18, 1 << 20
-        libc.unshare(clone_newns)
-        libc.mount("none", "/", "", ms_rec | ms_private)
-        libc.mount("none", "/", "", ms_rec | ms_shared)
+        share_mounts_with_nobody()
     # What a fork server might have open, and must not reach an inmate.
     os.open("/", os.O_PATH)
     for line in sys.stdin:

@@ -159,6 +159,20 @@ def test_what_dom0_unmounts_is_not_kept_busy(prison: Prison) -> None:
     assert outcome.value == [["inside"], []]
 
 
+@needs_root
+def test_where_the_root_cannot_be_left_the_other_walls_hold(
+    prison: Prison, kernel: dict[str, str], place: Path
+) -> None:
+    """A Dom0 on its initramfs: what was mounted over /proc for pivot_root(2) must go again."""
+    need(kernel, NAMESPACES)
+    outcome = prison.run("see_proc", QUIET, {"path": "/export"}, root=place / "mountpoint")
+    assert outcome.end == "done"
+    assert outcome.walls == {
+        wall: "Invalid argument" if wall == NAMESPACES else kernel[wall] for wall in QUIET
+    }
+    assert outcome.value is True
+
+
 def test_a_thread_outside_the_walls_is_refused() -> None:
     over = threading.Event()
     thread = threading.Thread(target=over.wait)

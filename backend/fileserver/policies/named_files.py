@@ -18,9 +18,9 @@ import stat
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from backend.fileserver.creating import create_or_open, refuse_creation
+from backend.fileserver.creating import create_or_open
 from backend.fileserver.files import NOBODY, Changes, Node
-from backend.fileserver.policies.forwarding import ForwardingTree
+from backend.fileserver.policies.fixed_names import FixedNamesTree
 from backend.fileserver.policies.named_directory import NamedDirectory
 from backend.fileserver.qids import ShownStatus
 from protocol.ninep.flags import QTDIR
@@ -29,7 +29,7 @@ from protocol.ninep.messages import Qid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backend.fileserver.files import Device, File, Owner, Space
+    from backend.fileserver.files import File, Owner, Space
     from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.qids import Status
 
@@ -58,10 +58,11 @@ class _NamedNode(Node):
         self.writable: Final = writable
 
 
-class NamedFilesTree(ForwardingTree):
+class NamedFilesTree(FixedNamesTree):
     """The innermost policy: the files are reached through ``inner``, by whose root nothing is."""
 
     inner: LocalTree
+    refusal = (errno.EACCES, "the share has the names it has")
 
     def __init__(self, inner: LocalTree) -> None:
         """Close ``inner`` at the end.  Raises ``OSError``: EMFILE, and then it stays open."""
@@ -144,18 +145,6 @@ class NamedFilesTree(ForwardingTree):
     def publish(self, node: Node, parent: Node, name: bytes) -> None:
         entry = self._entry_to_write(parent, name)
         self.inner.publish(node, entry.directory, entry.base)
-
-    def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
-        self._refuse_new(parent, name)
-
-    def symlink(self, parent: Node, name: bytes, target: bytes, owner: Owner) -> Qid:
-        self._refuse_new(parent, name)
-
-    def mknod(self, parent: Node, name: bytes, mode: int, device: Device, owner: Owner) -> Qid:
-        self._refuse_new(parent, name)
-
-    def link(self, node: Node, parent: Node, name: bytes) -> None:
-        self._refuse_new(parent, name)
 
     def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
         node = self.lookup(parent, name)
@@ -240,11 +229,8 @@ class NamedFilesTree(ForwardingTree):
     def _entry_to_write(self, parent: Node, name: bytes) -> _Entry:
         entry = self._entries.get(name) if parent is self._root else None
         if entry is None or not entry.writable:
-            self._refuse_new(parent, name)
+            self.refuse_new(parent, name)
         return entry
-
-    def _refuse_new(self, parent: Node, name: bytes) -> NoReturn:
-        refuse_creation(self, parent, name, errno.EACCES, "the share has the names it has")
 
 
 def _check_writable(node: Node) -> None:

@@ -13,21 +13,22 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from backend.fileserver.creating import create_or_open, refuse_creation
+from backend.fileserver.creating import create_or_open
 from backend.fileserver.files import Changes
-from backend.fileserver.policies.forwarding import ForwardingTree
+from backend.fileserver.policies.fixed_names import FixedNamesTree
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import Device, File, Node, Owner
-    from protocol.ninep.messages import Qid
+    from backend.fileserver.files import File, Node, Owner
 
 _WRITES: Final = os.O_ACCMODE | os.O_TRUNC
 _NOTHING: Final = Changes()
 _WHY: Final = "the share is read-only"
 
 
-class ReadOnlyTree(ForwardingTree):
+class ReadOnlyTree(FixedNamesTree):
     """The outermost policy.  Dom0, and other shares of the same files, may change them."""
+
+    refusal = (errno.EROFS, _WHY)
 
     def open(self, node: Node, flags: int) -> File:
         # Of what is no regular file, the tree itself says why it is not written: EISDIR, ELOOP...
@@ -51,19 +52,7 @@ class ReadOnlyTree(ForwardingTree):
     def create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
-        return create_or_open(self, lambda: self._refuse_new(parent, name), parent, name, flags)
-
-    def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
-        self._refuse_new(parent, name)
-
-    def symlink(self, parent: Node, name: bytes, target: bytes, owner: Owner) -> Qid:
-        self._refuse_new(parent, name)
-
-    def mknod(self, parent: Node, name: bytes, mode: int, device: Device, owner: Owner) -> Qid:
-        self._refuse_new(parent, name)
-
-    def link(self, node: Node, parent: Node, name: bytes) -> None:
-        self._refuse_new(parent, name)
+        return create_or_open(self, lambda: self.refuse_new(parent, name), parent, name, flags)
 
     def unlink(self, parent: Node, name: bytes, *, directory: bool) -> None:
         _refuse_in(parent)
@@ -82,9 +71,6 @@ class ReadOnlyTree(ForwardingTree):
 
     def xattr_remove(self, node: Node, name: bytes) -> None:
         _refuse()
-
-    def _refuse_new(self, parent: Node, name: bytes) -> NoReturn:
-        refuse_creation(self, parent, name, errno.EROFS, _WHY)
 
 
 def _refuse_in(*parents: Node) -> NoReturn:

@@ -101,14 +101,19 @@ class Front:
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> subprocess.Popen[bytes]:
-        """The command in the background."""
-        return subprocess.Popen(
-            [PROGRAM, *self.options, *arguments],
-            env=self.environment,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-        )
+        """The command in the background; Ctrl-C reaches it, whoever started the tests."""
+        # A signal that is ignored stays ignored in a new program, one with a handler does not.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [PROGRAM, *self.options, *arguments],
+                env=self.environment,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ PROGRAM: Final = "xen-fileproxy"
 COMMANDS: Final = (
     "run",
     "status",
+    "stop",
     "attach",
     "detach",
     "list",

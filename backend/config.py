@@ -199,6 +199,11 @@ class Config:
         """Where workers of one directory, the supervisor's and ``serve``'s, keep its counts."""
         return os.path.join(self.run_dir, "quota")
 
+    @property
+    def workers_dir(self) -> str:
+        """Where the next supervisor finds the workers of this one."""
+        return os.path.join(self.run_dir, "workers")
+
 
 def load(path: str | None) -> Config:
     """The configuration in the file ``path``; without one, the default file's if it is there.

@@ -10,6 +10,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -152,14 +153,21 @@ class Testbed:
         return status
 
     def stop_supervisor(self) -> int:
-        """Ask it to stop, and wait; its exit status."""
-        self.supervisor.terminate()
+        """Have it close all devices and end; its exit status."""
+        self.supervisor.send_signal(signal.SIGINT)
         try:
             return self.supervisor.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.supervisor.kill()
             self.supervisor.wait()
             raise TestbedError(f"the supervisor does not stop:\n{self.log.read_text()}") from None
+
+    def restart_supervisor(self, number: signal.Signals) -> None:
+        """End it by a signal that leaves the workers serving, and start the next."""
+        self.supervisor.send_signal(number)
+        self.supervisor.wait(DEADLINE)
+        (self.dir / "run" / "status.sock").unlink(missing_ok=True)  # after SIGKILL
+        self.supervisor = self._start_supervisor()
 
     def close(self) -> None:
         """Stop everything and remove the folder; raises when something is left behind."""

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _supervisor(args: argparse.Namespace) -> int | None:
     """The process that serves, if one does."""
-    from backend.commands.status import ask
+    from backend.commands.supervisor import ask
 
     socket = load_config(args).status_socket
     if not os.path.exists(socket):

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until a signal: SIGTERM leaves the workers serving, SIGINT closes all devices."""
     from backend.supervisor import run as supervisor
     from backend.version import version
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
-from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_run_dir, load_config
+from backend.commands.supervisor import add_socket, ask
 from backend.commands.table import print_columns, printable, widths
 from backend.confinement.walls import missing
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 HELP = "show what the running supervisor's devices do (those in XenStore without it: list)"
 EXAMPLE = "xen-fileproxy status --json | jq '.devices[].requests'"
-
-_ANSWER_TIME: Final = 10.0
-"""Seconds; the supervisor itself gives its workers one."""
 
 COLUMNS: Final = (
     "device",
@@ -71,7 +67,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_config(parser)
     add_run_dir(parser)
-    parser.add_argument("--socket", metavar="PATH", help="the supervisor's status socket")
+    add_socket(parser)
     parser.add_argument("--json", action="store_true", help="print everything, as JSON")
 
 
@@ -91,33 +87,16 @@ def run(args: argparse.Namespace) -> int:
     for device in document["devices"]:
         if device.get("error"):
             sys.stdout.write(f"{_name(device)}: closed: {printable(device['error'])}\n")
+        if device.get("adopted") is not None:
+            sys.stdout.write(
+                f"{_name(device)}: worker {device['pid']} of version "
+                f"{printable(device['version'])} was started by an earlier supervisor\n"
+            )
         if device.get("answers") is False:
             sys.stdout.write(f"{_name(device)}: worker {device['pid']} does not answer\n")
         for what in missing(device["walls"]) if "walls" in device else ():
             sys.stdout.write(f"{_name(device)}: sandbox: {printable(what)}\n")
     return 0
-
-
-def ask(path: str) -> dict[str, Any]:
-    """The supervisor's document.  Raises ``CommandError``."""
-    parts = []
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_ANSWER_TIME)
-            connection.connect(path)
-            while part := connection.recv(1 << 16):
-                parts.append(part)
-        document: dict[str, Any] = json.loads(b"".join(parts))
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise CommandError(
-            f"{path}: no supervisor runs there; start one with 'xen-fileproxy run', "
-            "or name its socket with --socket or --run-dir"
-        ) from None
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or 'no answer'}") from error
-    except ValueError:
-        raise CommandError(f"{path}: the answer is not a supervisor's") from None
-    return document
 
 
 def _name(device: dict[str, Any]) -> str:

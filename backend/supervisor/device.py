@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Final
 
 from backend.channel.listening import sweep
 from backend.logs import DeviceLog
+from backend.supervisor.adoption import adopt, disagreement, put_on_record
+from backend.supervisor.fork_server import WorkerError
+from backend.supervisor.frontend_watch import FrontendWatch
 from backend.supervisor.nodes import DeviceNodes, NodeError
 from backend.supervisor.policy import Export, Move, View, WorkerPhase, last_move, next_move
-from backend.supervisor.throttle import Throttle
-from backend.supervisor.workers import Worker, WorkerError
+from backend.supervisor.records import Record
+from backend.supervisor.workers import Worker
 from backend.worker.control import shortened
 from protocol.xenpv.device import HandshakeError
 from protocol.xenpv.xenbus import XenbusState
@@ -21,17 +25,12 @@ if TYPE_CHECKING:
     from backend.supervisor.keys import DeviceKey
     from backend.supervisor.nodes import Seen
     from backend.supervisor.reactor import Deadline
+    from backend.supervisor.records import Remains
     from backend.supervisor.services import Services
+    from backend.worker.settings import WorkerSettings
 
 _MOVES_PER_LOOK: Final = 8
 """More than any conversation needs; a device that wants more waits for its next turn."""
-
-_LOOKS_PER_SECOND: Final = 50.0
-_LOOKS_AT_ONCE: Final = 150
-"""A connection and its end take about ten looks, and a script that calls the user-space frontend in
-a loop makes four of them a second: it must not be held up.  A guest that rewrites its state without
-end gets fifty looks a second, some 20 ms of ours, and between bursts its watch is taken away, so
-that its events cost nothing."""
 
 _LAST_CLOSE: Final = 1.0
 """Seconds that a frontend has to follow to Closed when the supervisor leaves: those that live do it
@@ -66,16 +65,28 @@ class Device:
         self._services = services
         self._nodes = DeviceNodes(services.store, services.root, key)
         self._wake = wake
-        self._throttle = Throttle(_LOOKS_PER_SECOND, _LOOKS_AT_ONCE, services.reactor.now())
-        self._pause: Deadline | None = None
+        self._watch = FrontendWatch(services.store, services.reactor, str(key), self.log, wake)
         self._export = Export.UNCHECKED
         self._why_bad = ""
         self._failure: str | None = None
         """Why the last worker ended, until XenStore has been told."""
-        self._watched: str | None = None
+        self._settings: WorkerSettings | None = None
+        """What the worker was told, if we started it."""
+        self._unexamined: Record | None = None
+        """Of an adopted worker, until it is known that the device is still the same."""
         self._domain: bytes | None = None
         self._closing: Deadline | None = None
         self._late = False
+
+    def adopt(self, record: Record | Remains) -> None:
+        """Take over what an earlier supervisor has left, before the first look."""
+        self.worker = adopt(self.key, record, self._services, self._wake)
+        if self.worker is None:
+            self._failure = "its worker ended while no supervisor ran"
+            self._services.records.remove(self.key, record.pid)
+        if isinstance(record, Record):
+            self._domain = os.fsencode(record.domain)
+            self._unexamined = record
 
     @property
     def quiet(self) -> bool:
@@ -99,7 +110,7 @@ class Device:
 
     def look(self) -> None:
         """See what is there and do what is due.  Raises ``OSError`` when XenStore fails."""
-        if not self.retiring and self._rests():
+        if not self.retiring and self._watch.rests():
             return
         for _ in range(_MOVES_PER_LOOK):
             if not self._step():
@@ -108,13 +119,12 @@ class Device:
 
     def forget(self) -> None:
         """Let go of everything but the nodes.  Raises ``OSError`` when XenStore fails."""
-        for deadline in (self._pause, self._closing):
-            if deadline is not None:
-                deadline.cancel()
-        self._pause = self._closing = None
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         if self.worker is not None:
             self.worker.stop()
-        self._unwatch()
+        self._watch.end()
 
     def _step(self) -> bool:
         """One look and one move; false when there is nothing (more) to do now."""
@@ -126,12 +136,21 @@ class Device:
             return False
         self._notice(seen)
         if self._failure is not None:
-            self._fail(seen, self._failure)
+            if self._settings is None and seen.own is not XenbusState.CONNECTED:
+                # Of a worker that we did not start; what waits here waits for another.
+                self.log.warning("%s", self._failure)
+            else:
+                self._fail(seen, self._failure)
             self._failure = None
             return True
         phase = self.worker.phase if self.worker else WorkerPhase.NONE
         view = View(seen.own, seen.frontend, phase, self._export, seen.online)
         move = last_move(view) if self.retiring else next_move(view)
+        if self._unexamined is not None and phase is WorkerPhase.SERVING:
+            if move is not Move.STOP:
+                self._examine(self._unexamined, seen)
+            self._unexamined = None
+            return True
         if self._closed_late(seen, phase) and move is Move.WAIT:
             self.log.warning("the frontend does not close; closed without it")
             move = Move.SAY_CLOSED
@@ -142,8 +161,26 @@ class Device:
     def _reap(self) -> None:
         """Drop a worker that has ended, and keep the reason if that was not expected."""
         if self.worker is not None and self.worker.phase is WorkerPhase.NONE:
+            self._services.records.remove(self.key, self.worker.pid)
             self._failure, self.worker = self.worker.failure, None
             sweep(self._services.config.run_dir)
+
+    def _examine(self, record: Record, seen: Seen) -> None:
+        """Keep the adopted worker only if it serves what this device is now."""
+        worker, services = self.worker, self._services
+        assert worker is not None  # noqa: S101 -- it serves
+        why = disagreement(record, self._nodes, seen, services)
+        if why is not None:
+            worker.dismiss(why)
+            return
+        self.log.info(
+            "adopted worker %d of version %s, %.0f s after its start",
+            *(worker.pid, record.version, services.reactor.now() - record.started),
+        )
+        if record.allowed_exports != services.config.allowed_exports:
+            services.checks.submit(
+                self._nodes.read_share(), lambda bad: None if bad is None else worker.dismiss(bad)
+            )
 
     def _is_another_domain(self, seen: Seen) -> bool:
         """Whether the domain that this device was made for is there no more."""
@@ -161,9 +198,8 @@ class Device:
             self.log.debug("backend %s, frontend %s", seen.own.name, seen.frontend.name)
         if (before is None or _asks_again(before, seen)) and self._export is not Export.CHECKING:
             self._export = Export.UNCHECKED
-        if self._watched is None and self._nodes.is_home(seen.frontend_path):
-            self._services.store.watch(f"{seen.frontend_path}/state", str(self.key))
-            self._watched = f"{seen.frontend_path}/state"
+        if seen.frontend_path is not None and self._nodes.is_home(seen.frontend_path):
+            self._watch.watch(seen.frontend_path)
 
     def _carry_out(self, move: Move, seen: Seen) -> None:
         if move is Move.CHECK:
@@ -204,14 +240,25 @@ class Device:
             self._nodes.check_frontend(seen)
             rings = self._nodes.read_rings(seen, services.offer)
             settings = services.worker_settings(self.key, self._nodes.read_share(), rings)
-            timeouts = services.config.timeouts
-            self.worker = Worker(services.forks, services.reactor, settings, timeouts, self._wake)
+            process, control = services.forks.start(settings)
         except (NodeError, HandshakeError) as error:
             self._fail(seen, str(error))
         except WorkerError as error:
             self._fail(seen, f"no worker can be started: {error}")
+        else:
+            self._settings = settings
+            self.worker = Worker(
+                str(self.key),
+                process,
+                control,
+                services.reactor,
+                services.config.timeouts,
+                changed=self._wake,
+            )
 
     def _say(self, seen: Seen, state: XenbusState) -> None:
+        if state is XenbusState.CONNECTED:
+            self._put_on_record(seen)
         if not self._nodes.move(seen.own, state):
             return
         if state is not XenbusState.CONNECTED:
@@ -222,6 +269,15 @@ class Device:
                 "connected: %d rings of order %d, worker %d", rings, order, self.worker.pid
             )
             self._services.say_missing(walls)
+
+    def _put_on_record(self, seen: Seen) -> None:
+        """Before Connected is claimed, so that whatever a guest may reach is on record."""
+        if self.worker is None or self._settings is None or self.worker.outlives:
+            return
+        try:
+            put_on_record(self.key, self.worker, self._settings, seen, self._services)
+        except OSError as error:
+            self.log.warning("its worker ends with this supervisor: %s", error)
 
     def _fail(self, seen: Seen, reason: str) -> None:
         """Close the device and say why, in its ``error`` node and once in the log."""
@@ -249,23 +305,6 @@ class Device:
     def _close_late(self) -> None:
         self._late = True
         self._wake()
-
-    def _rests(self) -> bool:
-        """Whether this device has had more than its share of looks, and must wait."""
-        if self._pause is None and not self._throttle.allow(self._services.reactor.now()):
-            self.log.warning("too many changes; looking away for a moment")
-            self._pause = self._services.reactor.after(self._throttle.wait(), self._look_again)
-            self._unwatch()
-        return self._pause is not None
-
-    def _look_again(self) -> None:
-        self._pause = None
-        self._wake()
-
-    def _unwatch(self) -> None:
-        if self._watched is not None:
-            self._services.store.unwatch(self._watched, str(self.key))
-            self._watched = None
 
 
 def _asks_again(before: Seen, seen: Seen) -> bool:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ class Reactor:
         heapq.heappush(self._deadlines, (self.now() + seconds, next(self._order), deadline))
         return deadline
 
-    def on_signals(self, numbers: Sequence[signal.Signals], handler: Callable[[], None]) -> None:
-        """Call ``handler`` from the loop, not from the signal, when one of ``numbers`` comes."""
+    def on_signals(self, handlers: Mapping[signal.Signals, Callable[[], None]]) -> None:
+        """Call a signal's handler from the loop, not from the signal."""
         stack = self._signals = contextlib.ExitStack()
         reader, writer = socket.socketpair()
         stack.callback(reader.close)
@@ -77,14 +77,15 @@ class Reactor:
 
         def drain() -> None:
             with contextlib.suppress(BlockingIOError):
-                if any(byte in numbers for byte in reader.recv(64)):
-                    handler()
+                for number in dict.fromkeys(reader.recv(64)):
+                    if number in handlers:
+                        handlers[signal.Signals(number)]()
 
         def only_wake(_number: int, _frame: FrameType | None) -> None:
             pass  # the wake-up descriptor carries the number
 
         stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer.fileno()))
-        for number in numbers:
+        for number in handlers:
             stack.callback(signal.signal, number, signal.signal(number, only_wake))
         self.register(reader.fileno(), drain)
         stack.callback(self.unregister, reader.fileno())

@@ -7,18 +7,19 @@ import fcntl
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from backend.hook.claim import ClaimError, claim, release
 from backend.platform import open_platform
 from backend.supervisor import notify
 from backend.supervisor.checks import ExportChecks
+from backend.supervisor.fork_server import ForkServer
 from backend.supervisor.keys import backend_root
 from backend.supervisor.reactor import Reactor
+from backend.supervisor.records import Records
 from backend.supervisor.services import Services
 from backend.supervisor.status import StatusServer
 from backend.supervisor.supervisor import Supervisor
-from backend.supervisor.workers import ForkServer
 from backend.trace import TraceWriter
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from protocol.xenpv.ids import Domid
     from protocol.xenpv.ports import Store
 
-_LEAVE: Final = (signal.SIGTERM, signal.SIGINT)
-
 log = logging.getLogger(__name__)
 
 
@@ -38,13 +37,15 @@ class StartError(Exception):
 
 
 def run(config: Config, *, version: str, trace: str | None = None) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM, which leaves the workers to the next supervisor, or until SIGINT or the
+    command ``stop``, which close all devices.
 
     Raises ``StartError``.
     """
     with contextlib.ExitStack() as stack:
         with _needed(f"run-dir {config.run_dir}"):
             stack.callback(os.close, _lock(config.run_dir))
+            records = Records(config.workers_dir)
         with _needed(f"platform {config.platform}"):
             platform = open_platform(config.platform)
             stack.callback(platform.close)
@@ -67,22 +68,29 @@ def run(config: Config, *, version: str, trace: str | None = None) -> None:
             config=config,
             checks=checks,
             forks=forks,
+            records=records,
+            version=version,
             trace=trace,
         )
         supervisor = Supervisor(services)
+        stack.callback(supervisor.close)
         with _needed(f"platform {config.platform}"):
             _claim(store, platform.own_domid)
             stack.callback(_release, store, platform.own_domid)
             supervisor.start()
-        stack.callback(supervisor.close)
+
+        def close_all() -> None:
+            log.info("stopping: closing all devices")
+            supervisor.close_all(reactor.stop)
+
         about = {"pid": os.getpid(), "version": version, "platform": config.platform}
         with _needed(config.status_socket):
-            status = StatusServer(config.status_socket, supervisor, reactor, about)
+            status = StatusServer(config.status_socket, supervisor, reactor, about, close_all)
         stack.callback(status.close)
-        for number in _LEAVE:
+        for number in (signal.SIGTERM, signal.SIGINT):
             # What the reactor gives back at the end: a late signal must not spoil an orderly exit.
             signal.signal(number, signal.SIG_IGN)
-        reactor.on_signals(_LEAVE, lambda: _leave(supervisor, reactor))
+        reactor.on_signals({signal.SIGTERM: reactor.stop, signal.SIGINT: close_all})
         if not config.confinement.walls:
             services.say_missing({})
         log.info("serving %s on platform %s", services.root, config.platform)
@@ -117,11 +125,6 @@ def _release(store: Store, own: Domid) -> None:
             log.info("guests are connected: libxl is kept from starting another backend")
     except OSError as error:
         log.warning("libxl still believes that somebody serves: %s", error.strerror or error)
-
-
-def _leave(supervisor: Supervisor, reactor: Reactor) -> None:
-    log.info("stopping")
-    supervisor.leave(reactor.stop)
 
 
 def _lock(run_dir: str) -> int:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from backend.config import Config
     from backend.share import Share
     from backend.supervisor.checks import ExportChecks
+    from backend.supervisor.fork_server import ForkServer
     from backend.supervisor.keys import DeviceKey
     from backend.supervisor.reactor import Reactor
-    from backend.supervisor.workers import ForkServer
+    from backend.supervisor.records import Records
     from protocol.xenpv.device import RingOffer
     from protocol.xenpv.ports import Store
 
@@ -36,6 +37,9 @@ class Services:
     config: Config
     checks: ExportChecks
     forks: ForkServer
+    records: Records
+    version: str
+    """The program's."""
     trace: str | None
     """A capture that workers append to."""
     said: set[str] = field(default_factory=set)
@@ -66,6 +70,7 @@ class Services:
             share=share,
             allowed_exports=self.config.allowed_exports,
             quota_dir=self.config.quota_dir,
+            workers_dir=self.config.workers_dir,
             rings=tuple(rings),
             max_order=limits.max_ring_page_order,
             max_msize=limits.max_msize,

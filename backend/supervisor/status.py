@@ -1,4 +1,7 @@
-"""The status socket: whoever connects gets one JSON document, and the connection ends.
+"""The status socket: whoever connects sends one line, and gets what it asks for.
+
+``status`` is answered with a JSON document, and the connection ends; ``stop`` has all devices
+closed, and the connection ends with the supervisor.
 
 The document is put together from what the supervisor knows and what each worker reports; a worker
 that does not answer in time is shown as such, and the rest is shown.
@@ -15,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.supervisor.policy import WorkerPhase
+from backend.supervisor.processes import stat_fields
 from backend.worker.control import FIGURES
 
 if TYPE_CHECKING:
@@ -31,7 +35,11 @@ ANSWER_TIME: Final = 1.0
 
 _CLIENTS: Final = 16
 _CLIENT_TIME: Final = 5.0
-"""Seconds a client has to read its document."""
+"""Seconds a client has to ask, and to read its document."""
+
+STATUS: Final = b"status\n"
+STOP: Final = b"stop\n"
+_LONGEST_REQUEST: Final = 16
 
 _CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -42,12 +50,18 @@ class StatusServer:
     """Listens on a unix socket that only its owner may open."""
 
     def __init__(
-        self, path: str, supervisor: Supervisor, reactor: Reactor, about: dict[str, object]
+        self,
+        path: str,
+        supervisor: Supervisor,
+        reactor: Reactor,
+        about: dict[str, object],
+        close_all: Callable[[], None],
     ) -> None:
         """Raises ``OSError``.  A socket that lies there already is a dead supervisor's."""
         self._supervisor = supervisor
         self._reactor = reactor
         self._about = about
+        self._close_all = close_all
         self._started = reactor.now()
         self._numbers = itertools.count(1)
         self._clients: set[_Client] = set()
@@ -72,9 +86,16 @@ class StatusServer:
         if len(self._clients) >= _CLIENTS:
             connection.close()
             return
-        client = _Client(connection, self._reactor, self._clients.discard)
-        self._clients.add(client)
-        self._gather(client.send)
+        self._clients.add(_Client(connection, self._reactor, self._asked, self._clients.discard))
+
+    def _asked(self, client: _Client, request: bytes) -> None:
+        if request == STATUS:
+            self._gather(client.send)
+        elif request == STOP:
+            client.wait()
+            self._close_all()
+        else:
+            client.close()
 
     def _gather(self, done: Callable[[bytes], None]) -> None:
         """Ask all workers; call ``done`` with the document when all have answered, or in time."""
@@ -129,6 +150,8 @@ class StatusServer:
                 "pid": worker.pid,
                 "uptime": round(self._reactor.now() - worker.started, 1),
                 "cpu_seconds": _cpu_seconds(worker.pid),
+                "version": worker.version or self._about["version"],
+                "adopted": worker.adopted and round(self._reactor.now() - worker.adopted, 1),
             }
             if worker.ready is not None:
                 document |= worker.ready._asdict()
@@ -152,20 +175,38 @@ def _listen(path: str) -> socket.socket:
 
 
 class _Client:
-    """A connection that is owed a document."""
+    """A connection that asks for something."""
 
     def __init__(
         self,
         connection: socket.socket,
         reactor: Reactor,
+        asked: Callable[[_Client, bytes], None],
         closed: Callable[[_Client], None],
     ) -> None:
         connection.setblocking(False)
         self._connection = connection
         self._reactor = reactor
+        self._asked = asked
         self._closed = closed
         self._rest = b""
         self._deadline = reactor.after(ANSWER_TIME + _CLIENT_TIME, self.close)
+        reactor.register(connection.fileno(), self._hear)
+
+    def _hear(self) -> None:
+        """What it asks, which comes in one piece: so short a line is sent at once."""
+        try:
+            request = self._connection.recv(_LONGEST_REQUEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            request = b""
+        self._reactor.unregister(self._connection.fileno())
+        self._asked(self, request)
+
+    def wait(self) -> None:
+        """Keep it until the supervisor ends."""
+        self._deadline.cancel()
 
     def send(self, document: bytes) -> None:
         """Send it, as fast as the client reads, then hang up."""
@@ -195,10 +236,8 @@ class _Client:
 
 def _cpu_seconds(pid: int) -> float | None:
     """User and system time of a process; the kernel knows it even of one that does not answer."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
+    fields = stat_fields(pid)
+    if fields is None:
         return None
-    # proc(5): utime and stime are fields 14 and 15; the state, after the name, is field 3.
+    # proc(5): utime and stime are fields 14 and 15.
     return round((int(fields[11]) + int(fields[12])) / _CLOCK_TICKS, 2)

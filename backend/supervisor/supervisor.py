@@ -46,14 +46,16 @@ class Supervisor:
         self._left: Callable[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to watch; what is there already is found at once.  Raises ``OSError``."""
+        """Take over what the last supervisor left, and begin to watch.  Raises ``OSError``."""
+        for key, record in self._services.records.found():
+            self._know(key).adopt(record)
         self._reactor.register(self._store.fileno(), self._hear)
         self._store.watch(self._services.root, _BACKEND)
         self._store.watch("@releaseDomain", _RELEASE)
         self._sweep_due = self._scan_due = True
         self._set_turn()
 
-    def leave(self, left: Callable[[], None]) -> None:
+    def close_all(self, left: Callable[[], None]) -> None:
         """Stop all workers and close all devices, within the timeouts, then call ``left``.
 
         A second time, call it at once.
@@ -70,11 +72,11 @@ class Supervisor:
         self._set_turn()
 
     def close(self) -> None:
-        """Hear no more, and end what still runs."""
+        """Hear no more; what serves a guest goes on, unless all are to be closed."""
         self._reactor.unregister(self._store.fileno())
-        for device in self.devices.values():
-            if device.worker is not None:
-                device.worker.kill()
+        workers = [device.worker for device in self.devices.values() if device.worker is not None]
+        if left := sum(worker.leave() for worker in workers):
+            log.info("%d workers serve on, and wait for the next supervisor", left)
 
     def _hear(self) -> None:
         for path, token in self._store.events():
@@ -98,6 +100,12 @@ class Supervisor:
             for known in self.devices:
                 if f"{self._services.root}/{known.domid}/{known.devid}".startswith(path):
                     self._mark(known)
+
+    def _know(self, key: DeviceKey) -> Device:
+        device = self.devices[key] = Device(key, self._services, partial(self._wake, key))
+        self._tokens[str(key)] = key
+        self._mark(key)
+        return device
 
     def _mark(self, key: DeviceKey) -> None:
         self._due[key] = None
@@ -182,9 +190,7 @@ class Supervisor:
         found = take_inventory(self._store, self._services.root)
         for key in found.devices:
             if key not in self.devices and self._left is None:
-                self.devices[key] = Device(key, self._services, partial(self._wake, key))
-                self._tokens[str(key)] = key
-                self._mark(key)
+                self._know(key)
         for directory in found.misnamed:
             if directory not in self._rejected:
                 log.warning("%s: not the path of a device", directory)

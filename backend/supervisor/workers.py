@@ -1,122 +1,91 @@
-"""One worker process as the supervisor sees it: started, heard, stopped, reaped."""
+"""One worker process as the supervisor sees it: started or adopted, heard, stopped, reaped."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import multiprocessing.forkserver
-import os
 import signal
 from typing import TYPE_CHECKING, Final
 
 from backend.supervisor.policy import WorkerPhase
-from backend.worker import control
-from backend.worker.control import ControlChannel, ControlError, Failed, Query, Ready, Report, Stop
-from backend.worker.entry import enter
+from backend.worker.control import ControlError, Failed, Outlive, Query, Ready, Report, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.context import ForkServerProcess
 
     from backend.config import Timeouts
+    from backend.supervisor.processes import Process
     from backend.supervisor.reactor import Reactor
-    from backend.worker.settings import WorkerSettings
+    from backend.worker.control import ControlChannel
 
 log = logging.getLogger(__name__)
-
-_PRELOADED: Final = ("backend.worker.start", "backend.commands.failure", "argparse")
-"""What workers need, and what our main module needs: multiprocessing runs that in each child."""
-
-_PLATFORMS: Final = {
-    "embedded": "backend.platform.embedded.platform",
-    "xen": "backend.platform.xen.platform",
-}
-"""What a platform's handles need, so that no worker has to load it."""
 
 _PACKETS_PER_TURN: Final = 16
 """What is heard of one worker before the loop turns to the others."""
 
-_EXIT_CODE_TIME: Final = 0.5
-"""Seconds the fork server has to tell a dead worker's exit code, which takes it microseconds."""
-
 _BAD_SYSTEM_CALL: Final = -signal.SIGSYS
-
-_UNKNOWN_EXIT: Final = 255
-"""What multiprocessing makes of a fork server that died before it could tell."""
-
-
-class WorkerError(Exception):
-    """No process can be started; the text says why."""
-
-
-class ForkServer:
-    """Starts processes from a warm one that has the worker's modules loaded."""
-
-    def __init__(self, platform: str) -> None:
-        own = _PLATFORMS.get(platform.partition(":")[0])
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*_PRELOADED, *([own] if own else [])])
-        # What is ignored stays so across exec: no signal can end a worker between its fork and
-        # the moment it ignores them itself.
-        with contextlib.ExitStack() as stack:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
-            multiprocessing.forkserver.ensure_running()
-
-    def start(self, settings: WorkerSettings) -> tuple[ForkServerProcess, ControlChannel]:
-        """A new worker, and our end of its control channel.  Raises ``WorkerError``."""
-        try:
-            ours, theirs = control.pair()
-        except OSError as error:
-            raise WorkerError(error.strerror) from error
-        with theirs:
-            process = self._context.Process(target=enter, args=(settings, theirs))
-            try:
-                process.start()
-            except (OSError, EOFError) as error:
-                ours.close()
-                raise WorkerError(getattr(error, "strerror", None) or "fork server died") from error
-        return process, ControlChannel(ours)
 
 
 class Worker:
-    """A worker that was started; ``changed`` is called whenever its ``phase`` has changed."""
+    """A process that serves a device; ``changed`` is called whenever its ``phase`` has changed."""
 
     def __init__(
         self,
-        server: ForkServer,
+        device: str,
+        process: Process,
+        control: ControlChannel,
         reactor: Reactor,
-        settings: WorkerSettings,
         timeouts: Timeouts,
+        *,
         changed: Callable[[], None],
     ) -> None:
-        self._process, self._control = server.start(settings)
+        """A process that was just started, for ``device`` as each log line names it."""
+        self._device = device
+        self._process = process
+        self._control = control
         self._reactor = reactor
         self._timeouts = timeouts
         self._changed = changed
         self.phase = WorkerPhase.STARTING
-        self.settings: Final = settings
+        self.pid: Final = process.pid
         self.failure: str | None = None
         """Why it ended, or ends, unless it was told to."""
         self.ready: Ready | None = None
         self.started = reactor.now()
+        self.version: str | None = None
+        """The program's that it runs, if not ours."""
+        self.adopted: float | None = None
+        """When we took it over from an earlier supervisor; by the reactor's clock."""
+        self.outlives = False
+        """It is on record, and serves on when we end."""
         self._told = False
         self._reports: dict[int, Callable[[Report], None]] = {}
-        self._pid_fd = self._open_pid()
-        # Its own end, not the sentinel: that is a pipe of the fork server's, and ends with it.
-        self._end_fd = self._process.sentinel if self._pid_fd is None else self._pid_fd
+        self._end_fd = process.end_fd
         reactor.register(self._end_fd, self._reap)
         reactor.register(self._control.fileno(), self._hear)
         self._deadline = reactor.after(
             timeouts.start,
-            lambda: self._give_up(f"worker did not serve the device within {timeouts.start:g} s"),
+            lambda: self.give_up(f"worker did not serve the device within {timeouts.start:g} s"),
         )
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid or 0
+    def adopt(self, ready: Ready, started: float, version: str) -> None:
+        """It was started by a supervisor before us, and serves since then."""
+        self.ready, self.started, self.version = ready, started, version
+        self.adopted = self._reactor.now()
+        self.outlives = True
+        self._serves(ready)
+
+    def outlive(self) -> bool:
+        """Let it serve on when we end; false when it has not heard of it."""
+        self.outlives = self._control.send(Outlive())
+        return self.outlives
+
+    def leave(self) -> bool:
+        """The supervisor ends, and the worker too; or it serves on, and this is true."""
+        if self.outlives and self.phase is WorkerPhase.SERVING:
+            return True
+        self.kill()
+        return False
 
     def stop(self) -> None:
         """Ask it to let go and exit; it is killed if it does not."""
@@ -126,11 +95,21 @@ class Worker:
         self._control.send(Stop())
         self._expect_exit()
 
+    def dismiss(self, reason: str) -> None:
+        """As ``stop``, for a reason that its device is to be closed with."""
+        self.failure = self.failure or reason
+        self.stop()
+
     def kill(self) -> None:
         """End it now."""
-        if self._pid_fd is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pid_fd, signal.SIGKILL)
+        if self.phase is not WorkerPhase.NONE:
+            self._process.kill()
+
+    def give_up(self, reason: str) -> None:
+        """End it now, as it is of no use."""
+        self.failure = self.failure or reason
+        self.kill()
+        self._expect_exit()
 
     def query(self, number: int, answer: Callable[[Report], None]) -> bool:
         """Ask for its figures; false when it has not even read earlier questions."""
@@ -143,12 +122,6 @@ class Worker:
         """Nobody waits for this answer any more."""
         self._reports.pop(number, None)
 
-    def _open_pid(self) -> int | None:
-        try:
-            return os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return None  # already dead; the sentinel says so
-
     def _expect_exit(self) -> None:
         self.phase = WorkerPhase.STOPPING
         self._deadline.cancel()
@@ -156,13 +129,8 @@ class Worker:
         self._changed()
 
     def _kill_late(self) -> None:
-        log.warning("%s: worker %d does not stop; killed", self.settings.device, self.pid)
+        log.warning("%s: worker %d does not stop; killed", self._device, self.pid)
         self.kill()
-
-    def _give_up(self, reason: str) -> None:
-        self.failure = self.failure or reason
-        self.kill()
-        self._expect_exit()
 
     def _hear(self) -> None:
         for _ in range(_PACKETS_PER_TURN):
@@ -176,7 +144,7 @@ class Worker:
                 return
             except ControlError as error:
                 self._reactor.unregister(self._control.fileno())
-                self._give_up(f"worker talks nonsense: {error}")
+                self.give_up(f"worker talks nonsense: {error}")
                 return
             if message is None:
                 return
@@ -184,9 +152,7 @@ class Worker:
 
     def _take(self, message: object) -> None:
         if isinstance(message, Ready) and self.phase is WorkerPhase.STARTING:
-            self.ready = message
-            self.phase = WorkerPhase.SERVING
-            self._deadline.cancel()
+            self._serves(message)
             self._changed()
         elif isinstance(message, Failed):
             self.failure = self.failure or message.reason
@@ -197,6 +163,11 @@ class Worker:
             if answer is not None:
                 answer(message)
 
+    def _serves(self, ready: Ready) -> None:
+        self.ready = ready
+        self.phase = WorkerPhase.SERVING
+        self._deadline.cancel()
+
     def _reap(self) -> None:
         self._reactor.unregister(self._end_fd)
         if self._control.fileno() >= 0:
@@ -204,15 +175,11 @@ class Worker:
             self._last_words()
             self._reactor.unregister(self._control.fileno())
         self._deadline.cancel()
-        self._process.join(_EXIT_CODE_TIME)
+        exit_code = self._process.exit_code()
         if self.failure is None and not self._told:
-            self.failure = f"worker died: {_how(self._process.exitcode)}"
-        if self._process.exitcode is not None:
-            self._process.close()
+            self.failure = f"worker died: {_how(exit_code)}"
+        self._process.close()
         self._control.close()
-        if self._pid_fd is not None:
-            os.close(self._pid_fd)
-            self._pid_fd = None
         self._reports.clear()
         self.phase = WorkerPhase.NONE
         self._changed()
@@ -225,7 +192,7 @@ class Worker:
 
 
 def _how(exit_code: int | None) -> str:
-    if exit_code is None or exit_code == _UNKNOWN_EXIT:
+    if exit_code is None:
         return "nobody knows how"
     if exit_code == _BAD_SYSTEM_CALL:
         return "it made a system call that the sandbox forbids; a guest may have broken into it"

@@ -39,6 +39,13 @@ class Stop(NamedTuple):
     """Supervisor: let go and exit."""
 
 
+class Outlive(NamedTuple):
+    """Supervisor: should I end without a ``Stop``, serve on and wait for the next one.
+
+    It is told to a worker that is on record (``supervisor.records``), see ``worker.supervision``.
+    """
+
+
 class Query(NamedTuple):
     """Supervisor: report your figures."""
 
@@ -69,10 +76,10 @@ class Report(NamedTuple):
 
 
 FromWorker = Ready | Failed | Report
-FromSupervisor = Stop | Query
+FromSupervisor = Stop | Outlive | Query
 
 _KINDS: Final[dict[str, type[FromWorker | FromSupervisor]]] = {
-    kind.__name__: kind for kind in (Stop, Query, Ready, Failed, Report)
+    kind.__name__: kind for kind in (Stop, Outlive, Query, Ready, Failed, Report)
 }
 
 
@@ -144,7 +151,6 @@ class ControlChannel:
     """One end of the socket pair.  Never waits."""
 
     def __init__(self, end: socket.socket) -> None:
-        end.setblocking(False)
         self._socket = end
 
     def fileno(self) -> int:
@@ -154,7 +160,7 @@ class ControlChannel:
     def send(self, message: FromWorker | FromSupervisor) -> bool:
         """Send; false when the other side is gone, or has not read what it was sent before."""
         try:
-            self._socket.send(pack(message))
+            self._socket.send(pack(message), socket.MSG_DONTWAIT)
         except OSError:
             return False
         return True
@@ -165,7 +171,7 @@ class ControlChannel:
         Raises ``EOFError`` when the other side is gone, ``ControlError`` when it talks nonsense.
         """
         try:
-            packet = self._socket.recv(MAX_PACKET + 1)
+            packet = self._socket.recv(MAX_PACKET + 1, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from backend.fileserver.connection import Connection
-    from backend.worker.control import ControlChannel
+    from backend.worker.supervision import Supervision
     from protocol.xenpv.ids import Evtchn
     from protocol.xenpv.ports import EventChannels
 
@@ -43,14 +43,14 @@ class ServiceLoop:
         connection: Connection,
         events: EventChannels,
         ports: Mapping[Evtchn, int],
-        control: ControlChannel,
+        supervision: Supervision,
     ) -> None:
         """``ports`` says which lane each event channel belongs to."""
         self._connection = connection
         self._events = events
         self._lane_of = dict(ports)
         self._port_of = {lane: port for port, lane in ports.items()}
-        self._control = control
+        self._supervision = supervision
         self._busy: set[int] = set()
         """Lanes with work; their event channels are masked, but for lanes that poll."""
         self._masked: set[int] = set()
@@ -62,7 +62,7 @@ class ServiceLoop:
 
     def run(self) -> str | None:
         """Serve.  The reason why it cannot go on, or ``None`` when told to stop."""
-        events_fd, control_fd = self._events.fileno(), self._control.fileno()
+        events_fd, control_fd = self._events.fileno(), self._supervision.fileno()
         watched = self._connection.watched
         # Every lane is looked at once: a mount can come before Connected.
         self._busy.update(self._port_of)
@@ -85,7 +85,7 @@ class ServiceLoop:
             except RingError as error:
                 return str(error)
             except EOFError:
-                return None  # the supervisor is gone, and with it whoever would hear a reason
+                return None  # the supervisor is gone, before the device was Connected
             except OSError as error:
                 return f"event channel: {error.strerror}"
 
@@ -110,13 +110,13 @@ class ServiceLoop:
 
     def _take_orders(self) -> None:
         try:
-            order = self._control.receive()
+            order = self._supervision.receive()
         except ControlError:
             return
         if isinstance(order, Stop):
             self._stopped = True
         elif isinstance(order, Query):
-            self._control.send(Report(order.number, self._figures()))
+            self._supervision.send(Report(order.number, self._figures()))
 
     def _serve(self) -> None:
         connection = self._connection

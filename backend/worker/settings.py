@@ -24,6 +24,8 @@ class WorkerSettings:
     """Directories that what is shared, once opened, must be or lie under; empty: any."""
     quota_dir: str
     """Where all workers of one directory find its ledger."""
+    workers_dir: str
+    """Where the next supervisor finds this worker."""
     rings: tuple[RingOffer, ...]
     max_order: int
     max_msize: int

@@ -28,6 +28,7 @@ from backend.worker.control import ControlChannel, Failed, Ready, shortened
 from backend.worker.loop import ServiceLoop
 from backend.worker.rings import BoundRing, ConnectError, bind_ring
 from backend.worker.sessions import open_session
+from backend.worker.supervision import Supervision
 
 if TYPE_CHECKING:
     import socket
@@ -44,9 +45,13 @@ def main(settings: WorkerSettings, control: socket.socket) -> None:
     """The process's whole work; the supervisor holds the other end of ``control``."""
     prepare_process([control.fileno()])
     logs.set_up(settings.log_level, settings.device)
-    channel = ControlChannel(control)
+    # A process group of our own: what a terminal does to its supervisor's, Ctrl-C and Ctrl-Z,
+    # and its hang-up, are not for us, who may outlive it.
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    supervision = Supervision(ControlChannel(control))
     try:
-        reason = _serve(settings, channel)
+        reason = _serve(settings, supervision)
     except (ConnectError, ExportError, Refused) as error:
         reason = str(error)
     except OSError as error:
@@ -56,9 +61,9 @@ def main(settings: WorkerSettings, control: socket.socket) -> None:
     except Exception as error:
         log.exception("the worker cannot go on")
         reason = f"worker failed: {type(error).__name__}: {error}"
-    if reason is not None:
-        channel.send(Failed(shortened(reason)))
-    channel.close()
+    if reason is not None and not supervision.send(Failed(shortened(reason))):
+        log.warning("%s", shortened(reason))  # nobody else will tell
+    supervision.close()
 
 
 def prepare_process(kept: Iterable[int]) -> None:
@@ -72,8 +77,9 @@ def prepare_process(kept: Iterable[int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
+def _serve(settings: WorkerSettings, supervision: Supervision) -> str | None:
     """Connect, serve; the reason why it ended, or ``None`` when told to stop."""
+    supervision.listen(settings.workers_dir, settings.domid, settings.devid)
     platform = open_platform(settings.platform)
     mapper, events = platform.grant_mapper(), platform.event_channels()
     rings = [
@@ -88,8 +94,8 @@ def _serve(settings: WorkerSettings, channel: ControlChannel) -> str | None:
     try:
         walls = sandbox.shut()
         ports: dict[Evtchn, int] = {ring.port: ring.number for ring in rings}
-        channel.send(Ready(len(rings), max(ring.order for ring in rings), walls))
-        return ServiceLoop(connection, events, ports, channel).run()
+        supervision.send(Ready(len(rings), max(ring.order for ring in rings), walls))
+        return ServiceLoop(connection, events, ports, supervision).run()
     finally:
         connection.close()
 

@@ -44,7 +44,7 @@ class Service:
 
     def close(self) -> None:
         """Stop it in order."""
-        self._process.terminate()
+        command("stop")
         assert self._process.wait(30) == 0, LOG.read_text()
 
     def __enter__(self) -> Self:

@@ -32,6 +32,8 @@ class EmbeddedEventChannels:
     def __init__(self, rundir: str, domid: Domid) -> None:
         self._handle = Handle(rundir, Kind.EVENTS, domid)
         self._epoll = select.epoll()
+        self._hypervisor_fd = self._handle.fileno()
+        self._epoll.register(self._hypervisor_fd, 0)  # its hang-up alone is of interest
         self._wait = self._epoll.poll
         self._arm = self._epoll.modify
         self._heard: dict[Evtchn, int] = {}
@@ -68,12 +70,17 @@ class EmbeddedEventChannels:
             raise _not_ours(port) from None
 
     def pending(self) -> Evtchn | None:
-        """The next pending port, now masked, or ``None``."""
+        """The next pending port, now masked, or ``None``.
+
+        Raises ``ConnectionResetError`` when the hypervisor is gone: no event will come any more.
+        """
         # One at a time: what is taken from epoll and not returned yet would not poll any more.
         ready = self._wait(0, 1)
         if not ready:
             return None
         bell = ready[0][0]
+        if bell == self._hypervisor_fd:
+            raise ConnectionResetError(errno.ECONNRESET, "the embedded hypervisor has hung up")
         eventfd_read(bell)
         return self._ports[bell]
 

@@ -62,6 +62,10 @@ class Handle:
             self.close()
             raise
 
+    def fileno(self) -> int:
+        """Polls with a hang-up when the hypervisor has ended, or our domain was destroyed."""
+        return -1 if self._sock is None else self._sock.fileno()
+
     def call(self, name: str, words: Iterable[int] = (), **fields: object) -> Reply:
         """One hypercall.  Raises the ``OSError`` that the hypervisor answers with.
 

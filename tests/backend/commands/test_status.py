@@ -65,6 +65,7 @@ def answering(answer: bytes) -> Iterator[str]:
         def serve() -> None:
             connection, _ = server.accept()
             with connection:
+                assert connection.recv(16) == b"status\n"
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)

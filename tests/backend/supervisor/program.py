@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from backend.commands.status import ask
+from backend.commands.supervisor import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,17 +52,21 @@ class Program:
             assert line is not None, f"no line matches {pattern!r}:\n" + "\n".join(self.lines)
             return line
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """End it by a signal; the exit status.  Nothing of its session may be left."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        status = self.process.wait(PATIENCE)
+        status = self.end(number)
         # The fork server and its tracker notice their parent's end by themselves.
         wait_until(lambda: not self.session(), "processes are left behind", self.session)
         self._reader.join(PATIENCE)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return status
+
+    def end(self, number: signal.Signals) -> int:
+        """End it by a signal; the exit status.  Workers may serve on."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
 
     def session(self) -> list[int]:
         """All processes of its session that are alive."""

@@ -82,7 +82,6 @@ def test_without_a_sandbox_it_is_loud(
         (-signal.SIGKILL, "signal 9"),
         (3, "exit status 3"),
         (None, "nobody knows how"),
-        (255, "nobody knows how"),
     ],
 )
 def test_how_a_worker_died(code: int | None, words: str) -> None:

@@ -15,7 +15,7 @@ from backend.toolstack import ToolstackError
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from protocol.xenpv.xenbus import XenbusState as S
 from tests.backend.supervisor.guest import Guest
-from tests.backend.supervisor.program import Supervisor, wait_until
+from tests.backend.supervisor.program import PATIENCE, Program, Supervisor, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,19 +225,26 @@ def test_hanging_worker_is_shown_and_killed(
     wait_until(lambda: not hypervisor.leaks(), "leaks", hypervisor.leaks)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", ["signal", "command"])
 def test_stop_closes_devices_in_order(
-    supervisor: Supervisor, store: Store, platform: str, export: Path, number: signal.Signals
+    supervisor: Supervisor, store: Store, platform: str, export: Path, how: str
 ) -> None:
     attach(store, export)
     attach(store, export, devid=1)
     with Guest(platform, 5) as guest:
         guest.connect()
-        supervisor.process.send_signal(number)
+        if how == "signal":
+            supervisor.process.send_signal(signal.SIGINT)
+            command = None
+        else:
+            command = Program("stop", "--run-dir", str(supervisor.run_dir))
         guest.wait_backend(S.CLOSING)
         guest.say(S.CLOSED)
         guest.wait_backend(S.CLOSED)
-        assert supervisor.stop() == 0
+        assert supervisor.process.wait(PATIENCE) == 0
+        if command is not None:
+            assert command.process.wait(PATIENCE) == 0
+            command.stop()
         assert guest.error() is None
     # A device that waits for its frontend is left to the next supervisor.
     assert store.read("/local/domain/0/backend/xen_9pfs/5/1/state") == b"2"
@@ -249,27 +256,9 @@ def test_second_stop_does_not_wait(
     attach(store, export)
     with Guest(platform, 5) as guest:
         guest.connect()
-        supervisor.process.send_signal(signal.SIGTERM)
+        supervisor.process.send_signal(signal.SIGINT)
         guest.wait_backend(S.CLOSING)
         assert supervisor.stop() == 0  # the frontend never closed
-
-
-def test_next_supervisor_takes_back_what_a_killed_one_claimed(
-    hypervisor: EmbeddedHypervisor, platform: str, place: Path, store: Store, export: Path
-) -> None:
-    with Supervisor(platform, place / "run") as first:
-        attach(store, export)
-        with Guest(platform, 5) as guest:
-            guest.connect()
-            first.stop(signal.SIGKILL)  # and its worker goes with it
-            with Supervisor(platform, place / "run"):
-                guest.wait_backend(S.CLOSING)
-                guest.disconnect()
-                guest.say(S.INITIALISING)
-                guest.connect()
-                assert guest.version()[4] == 101
-                guest.disconnect()
-    wait_until(lambda: not hypervisor.leaks(), "leaks", hypervisor.leaks)
 
 
 def test_second_supervisor_is_refused(supervisor: Supervisor, platform: str) -> None:

@@ -74,7 +74,7 @@ def test_handler_unregistered_in_the_same_round_is_not_called(reactor: Reactor) 
 
 def test_signal_is_handled_in_the_loop_and_given_back(reactor: Reactor) -> None:
     before = signal.getsignal(signal.SIGUSR1)
-    reactor.on_signals([signal.SIGUSR1], reactor.stop)
+    reactor.on_signals({signal.SIGUSR1: reactor.stop})
     os.kill(os.getpid(), signal.SIGUSR1)
     reactor.run()
     reactor.close()

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from backend.config import Timeouts
 from backend.share import Share
+from backend.supervisor.fork_server import ForkServer
 from backend.supervisor.policy import WorkerPhase
 from backend.supervisor.reactor import Reactor
-from backend.supervisor.workers import ForkServer, Worker
+from backend.supervisor.workers import Worker
 from backend.worker.settings import WorkerSettings
 from protocol.xenpv.ids import Devid, Domid
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def settings(platform: str) -> WorkerSettings:
+def settings(platform: str, workers_dir: Path) -> WorkerSettings:
     return WorkerSettings(
         platform=platform,
         domid=Domid(5),
@@ -24,6 +25,7 @@ def settings(platform: str) -> WorkerSettings:
         share=Share("/nowhere"),
         allowed_exports=(),
         quota_dir="/nowhere",
+        workers_dir=str(workers_dir),
         rings=(),
         max_order=1,
         max_msize=4096,
@@ -46,7 +48,8 @@ def test_a_worker_that_was_reaped_is_not_waited_for_again(tmp_path: Path) -> Non
         if worker[0].phase is WorkerPhase.NONE:
             reactor.stop()
 
-    worker.append(Worker(ForkServer(platform), reactor, settings(platform), Timeouts(), changed))
+    process, control = ForkServer(platform).start(settings(platform, tmp_path))
+    worker.append(Worker("d5/0", process, control, reactor, Timeouts(), changed=changed))
     reactor.run()
     assert "no-hypervisor" in (worker[0].failure or "")
     worker[0].stop()

@@ -18,7 +18,7 @@ import pytest
 
 from backend import toolstack
 from backend.commands.failure import CommandError
-from backend.commands.status import ask
+from backend.commands.supervisor import ask
 from backend.hook.daemon import daemons
 from backend.platform import open_platform
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor

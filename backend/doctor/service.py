@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from backend.commands.failure import CommandError
-from backend.commands.status import ask
+from backend.commands.supervisor import ask
 from backend.doctor.finding import not_here, ok, problem, warning
 from backend.hook.unit import UNIT
 from backend.version import version

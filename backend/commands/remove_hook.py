@@ -28,8 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check who is served, put back what was there, end our supervisor."""
     from backend.hook import switch
-    from backend.hook.places import Hook
+    from backend.hook.places import Hook, state
 
+    if not (args.libexec or state()):
+        return 0  # Xen's tools went before us: a package's removal goes on
     directories = chosen(args)
     ours = Hook.OURS in directories.values()
     supervisor = _supervisor(args) if ours else None

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: bench-neighbour help demo test check bench fuzz soak interop lab lab-shell deb generate format clean
+.PHONY: bench-neighbour help demo test check bench fuzz soak interop lab lab-shell deb install generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -60,6 +60,9 @@ lab-shell: $(STAMP)  ## the same machine, without the tests: what is typed runs 
 
 deb:  ## build/xen-fileproxy_VERSION_all.deb, for Debian 12 and 13
 	@sh tools/debian/build.sh
+
+install:  ## unit, scripts, pages and commands into DESTDIR (docs/install.md says what else)
+	@sh tools/dom0/install.sh $(DESTDIR)
 
 bench-neighbour: $(STAMP)  ## what a flooding guest costs its neighbour
 	@$(BIN)/python tools/bench_neighbour.py $(ARGS)

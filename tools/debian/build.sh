@@ -11,7 +11,7 @@ fail() {
 }
 
 missing=
-for package in debhelper dh-python dpkg-dev; do
+for package in build-essential debhelper dh-python dpkg-dev; do
     dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null |
         grep -qx installed || missing="$missing $package"
 done

@@ -20,7 +20,7 @@ _RUN: Final = (
 )
 """Among no other processes, and with none left behind."""
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def newer(package: Package, target: Path) -> Path:

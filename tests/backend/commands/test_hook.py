@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from backend import toolstack
 from backend.cli import main
 from backend.hook.claim import is_claimed
 from backend.hook.places import launcher
-from backend.platform import open_platform
 from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from tests.backend.hook.programs import daemon
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from backend.platform.embedded.hypervisor import EmbeddedHypervisor
     from protocol.xenpv.ports import Store
     from tests.backend.supervisor.program import Supervisor
 
@@ -41,13 +38,6 @@ def libexec(place: Path) -> Path:
 def run(platform: str, place: Path, libexec: Path) -> Run:
     where = ["--platform", platform, "--run-dir", str(place / "run"), "--libexec", str(libexec)]
     return lambda command, *options: main([command, *where, *options])
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    hypervisor.create_domain(5)
-    with contextlib.closing(open_platform(platform).store()) as store:
-        yield store
 
 
 @pytest.fixture

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.platform import open_platform
 from tests.backend.supervisor.conftest import export, hypervisor, place, platform, supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["export", "hypervisor", "libexec", "place", "platform", "supervisor"]
+    from backend.platform.embedded.hypervisor import EmbeddedHypervisor
+    from protocol.xenpv.ports import Store
+
+__all__ = ["export", "hypervisor", "libexec", "place", "platform", "store", "supervisor"]
 
 
 @pytest.fixture
@@ -21,3 +27,11 @@ def libexec(tmp_path: Path) -> Path:
     path.mkdir(parents=True)
     (path / "xen-9pfsd").write_text("theirs")
     return path
+
+
+@pytest.fixture
+def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
+    """Dom0's XenStore, with domain 5 in it."""
+    hypervisor.create_domain(5)
+    with contextlib.closing(open_platform(platform).store()) as store:
+        yield store

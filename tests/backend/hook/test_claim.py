@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import pytest
 from backend import toolstack
 from backend.hook import Hook
 from backend.hook.claim import ClaimError, claim, connected, is_claimed, release
-from backend.platform import open_platform
 from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from tests.backend.hook.programs import daemon
@@ -27,12 +25,6 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import Store
 
 HOME = "/local/domain/0/libxl/xen-9pfs"
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    with contextlib.closing(open_platform(platform).store()) as store:
-        yield store
 
 
 @pytest.fixture
@@ -112,11 +104,8 @@ def test_supervisor_says_who_serves_instead(
 
 
 @pytest.fixture
-def guest(
-    hypervisor: EmbeddedHypervisor, store: Store, platform: str, export: Path
-) -> Iterator[Guest]:
+def guest(store: Store, platform: str, export: Path) -> Iterator[Guest]:
     """A guest with two shares, of which it uses the second."""
-    hypervisor.create_domain(5)
     for devid in (0, 1):
         toolstack.attach(store, DOM0, Domid(5), Share(str(export)), f"x{devid}", devid=Devid(devid))
     with Guest(platform, 5, 1) as guest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import struct
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend import toolstack
-from backend.platform import open_platform
 from protocol.xenpv.xenbus import XenbusState as S
 from tests.backend.hook import libxl
 from tests.backend.supervisor.guest import HEADER, Guest
@@ -21,18 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from backend.platform.embedded.hypervisor import EmbeddedHypervisor
     from protocol.xenpv.ports import Store
 
 LIBXL_SECONDS = 10.0
 """LIBXL_INIT_TIMEOUT and LIBXL_DESTROY_TIMEOUT."""
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    hypervisor.create_domain(5)
-    with contextlib.closing(open_platform(platform).store()) as store:
-        yield store
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "detach",
     "list",
     "serve",
+    "qmp",
     "doctor",
     "install-hook",
     "remove-hook",

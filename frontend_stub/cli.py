@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "xen-fileproxy-front"
 
-COMMANDS: Final = ("ls", "stat", "cat", "get", "put", "rm", "mkdir", "mv", "df")
+COMMANDS: Final = ("ls", "stat", "cat", "get", "put", "rm", "mkdir", "mv", "df", "bridge")
 
 DONE, FAILED, USAGE, NO_CONNECTION, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -192,6 +192,17 @@ class Client:
                     )
         return pending.result()
 
+    def polled(self) -> dict[int, int]:
+        """For who waits for other things too: what to poll, for which events (``select.POLL*``).
+
+        When any of it is ready: ``take``.
+        """
+        return self._exchange.transport.polled()
+
+    def take(self) -> None:
+        """Note the replies that have arrived; never waits.  Raises ``OSError``."""
+        self._exchange.take()
+
     def cancel(self, *pendings: Pending[Any]) -> None:
         """Flush requests.  Afterwards no sink of theirs is called and no payload of theirs is read.
 

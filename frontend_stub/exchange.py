@@ -101,6 +101,13 @@ class Exchange:
             self._wait(deadline - now)
         return True
 
+    def take(self) -> None:
+        """Take the replies that have arrived, and wait for nothing."""
+        self._wait(0)
+        while self._receive():
+            pass
+        self.flush()
+
     def flush(self) -> None:
         """Tell the server of what was sent since the last time."""
         try:

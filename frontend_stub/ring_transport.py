@@ -161,6 +161,10 @@ class RingTransport:
             else:
                 self._device.check()
 
+    def polled(self) -> dict[int, int]:
+        """The rings' event channels, and the backend's state."""
+        return {self._events_fd: select.POLLIN, self._device.fileno(): select.POLLIN}
+
     def _impossible(self, error: RingError) -> OSError:
         return OSError(errno.EPROTO, f"the backend broke the ring: {error}", self.name)
 

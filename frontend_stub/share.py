@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 from frontend_stub import linking, naming, xattrs
 from frontend_stub.attributes import FileSystem
 from frontend_stub.file import File
+from frontend_stub.opening import Opening
 from frontend_stub.paths import components, shown, split
 from frontend_stub.walking import MAX_WALK, Walker
 from protocol.ninep import flags as f
@@ -119,6 +120,19 @@ class Share:
                 if flags & os.O_EXCL:
                     raise
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), shown(path))
+
+    def begin_open(self, path: Path, flags: int = os.O_RDONLY) -> Opening:
+        """Ask to open what may take a while: a channel, which waits for a client."""
+        wanted = _dotl_flags(flags)
+        fid = self._walker.walk(components(path), path)
+        try:
+            pending = self.client.submit(
+                lambda tag: Tlopen(tag, fid, wanted), Rlopen, name=shown(path)
+            )
+        except BaseException:
+            self._walker.clunk(fid)
+            raise
+        return Opening(self.client, pending, fid, lambda: self._walker.clunk(fid))
 
     def scandir(self, path: Path = "") -> Iterator[Dirent]:
         """A directory's entries, but for ``.`` and ``..``, as the server gives them.

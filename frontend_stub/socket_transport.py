@@ -154,9 +154,13 @@ class SocketTransport:
 
     def wait(self, seconds: float) -> None:
         """Wait until the socket has something, or room for what it had none for."""
-        wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
-        self._poll.modify(self._socket, wanted)
+        for descriptor, wanted in self.polled().items():
+            self._poll.modify(descriptor, wanted)
         self._poll.poll(max(0, seconds) * 1000)
+
+    def polled(self) -> dict[int, int]:
+        """The socket; for room too, where something waits for it."""
+        return {self._socket.fileno(): select.POLLIN | (select.POLLOUT if self._unsent else 0)}
 
     def _closed(self) -> ConnectionResetError:
         return ConnectionResetError(

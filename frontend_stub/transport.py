@@ -69,6 +69,12 @@ class Transport(Protocol):
         the connection turns out to be gone.
         """
 
+    def polled(self) -> dict[int, int]:
+        """For who waits for other things too: what to poll in place of ``wait``, for which events.
+
+        When any of it is ready, ``wait(0)`` and ``receive`` see to it.
+        """
+
     def close(self) -> None:
         """Give everything back; idempotent."""
 

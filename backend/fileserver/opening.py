@@ -18,7 +18,6 @@ from protocol.ninep.flags import (
     DOTL_DIRECTORY,
     DOTL_DSYNC,
     DOTL_EXCL,
-    DOTL_LARGEFILE,
     DOTL_NOACCESS,
     DOTL_NONBLOCK,
     DOTL_SYNC,
@@ -112,18 +111,11 @@ def _open_stream(
     session: Session, state: FidState, request: Tlopen, waiting: MustWait[File]
 ) -> Message | Parked:
     def answer(file: File, qid: Qid) -> Rlopen:
-        if isinstance(file, Stream):
-            file.short_reads.asks_on = _asks_on(request.flags)
+        if isinstance(file, Stream) and request.flags & DOTL_NONBLOCK:
+            file.short_reads.asks_on = AsksOn.PERHAPS
         return Rlopen(request.tag, qid, iounit(session))
 
     return open_stream(session, state, waiting, answer)
-
-
-def _asks_on(flags: int) -> AsksOn:
-    """What becomes of short reads.  On 64 bits Linux opens everything with O_LARGEFILE."""
-    if not flags & DOTL_LARGEFILE:
-        return AsksOn.NEVER
-    return AsksOn.PERHAPS if flags & DOTL_NONBLOCK else AsksOn.ALWAYS
 
 
 def iounit(session: Session) -> int:

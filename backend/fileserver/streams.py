@@ -14,16 +14,16 @@ from typing import Final
 
 
 class AsksOn(Enum):
-    """What a client does after a short read, as far as its request to open tells."""
+    """What a client does after a short read, as far as its request to open tells.
 
-    NEVER = auto()
-    """It takes what it gets.  In 9P2000.L: whoever does not say O_LARGEFILE is not Linux."""
-    PERHAPS = auto()
-    """It may be Linux: a read for the rest of the buffer is taken to be its asking on."""
+    A client that takes what it gets reads at the same offset always, and is never mistaken.
+    """
+
     ALWAYS = auto()
-    """It is Linux, with a file that was not opened with O_NONBLOCK: every short read is followed
-    by another, in the same read(2).  With O_NONBLOCK that depends on the version: Linux 5.5 to 6.7
-    then ask once, later ones do not care."""
+    """Every short read is followed by another, in the same read(2)."""
+    PERHAPS = auto()
+    """It said O_NONBLOCK, by which Linux 5.5 to 6.7 ask once, and later versions not: a read for
+    the rest of the buffer is taken to be asking on."""
 
 
 class ShortReads:
@@ -50,7 +50,7 @@ class ShortReads:
 
     def answered(self, offset: int, count: int, done: int) -> None:
         """``done`` of ``count`` bytes were the answer."""
-        if 0 < done < count and self.asks_on is not AsksOn.NEVER:
+        if 0 < done < count:
             self._offset, self._count, self._done = offset + done, count, done
 
 
@@ -58,5 +58,5 @@ class Stream:
     """What an open file is that reads as a stream does."""
 
     def __init__(self) -> None:
-        self.short_reads: Final = ShortReads(AsksOn.PERHAPS)
+        self.short_reads: Final = ShortReads(AsksOn.ALWAYS)
         """Whoever opens it may know more of the client."""

@@ -13,7 +13,7 @@ from backend.channel.tree import ChannelTree
 from backend.fileserver.readiness import Readiness
 from backend.share import Direction, NamedChannel
 from protocol.ninep.codec import encode
-from protocol.ninep.flags import DOTL_LARGEFILE, DOTL_RDWR
+from protocol.ninep.flags import DOTL_RDWR
 from protocol.ninep.ids import Fid, Tag
 from protocol.ninep.messages import Rlerror, Rwalk, Rwrite, Tclunk, Tlopen, Tread, Twalk, Twrite
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protocol.ninep.messages import Message
-
-LINUX = DOTL_RDWR | DOTL_LARGEFILE
 
 
 class Guest(RingPeer):
@@ -52,7 +50,11 @@ class Guest(RingPeer):
         """A program of Dom0 that has connected."""
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(10)
-        client.connect(str(self.sockets / name))
+        try:
+            client.connect(str(self.sockets / name))
+        except OSError:
+            client.close()
+            raise
         return client
 
     def walk(self, name: bytes = b"both") -> Fid:
@@ -66,13 +68,13 @@ class Guest(RingPeer):
         self.put(encode(request, len(payload)) + payload)
         self.serve()
 
-    def open(self, flags: int = LINUX, name: bytes = b"both") -> tuple[Fid, Tag]:
+    def open(self, flags: int = DOTL_RDWR, name: bytes = b"both") -> tuple[Fid, Tag]:
         """Ask for it; the answer is ``take``n."""
         fid, tag = self.walk(name), next(self.tags)
         self.send(Tlopen(tag, fid, flags))
         return fid, tag
 
-    def opened(self, flags: int = LINUX, name: bytes = b"both") -> Fid:
+    def opened(self, flags: int = DOTL_RDWR, name: bytes = b"both") -> Fid:
         """Open, with a client that is there."""
         fid, tag = self.open(flags, name)
         assert type(self.answer()).__name__ == "Rlopen"

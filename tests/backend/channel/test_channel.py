@@ -28,7 +28,7 @@ from protocol.ninep.messages import (
 )
 
 from ..fileserver.ring_peer import ROOT_FID
-from .guest import LINUX, Guest, fill
+from .guest import Guest, fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_client_that_is_there_already_is_taken_at_once(guest: Guest) -> None:
     with guest.dom0() as client:
         client.send(b"early")
         fid, tag = guest.walk(), Tag(9)
-        assert isinstance(guest.call(Tlopen(tag, fid, LINUX)), Rlopen)
+        assert isinstance(guest.call(Tlopen(tag, fid, DOTL_RDWR)), Rlopen)
         assert guest.call_with_data(Tread(tag, fid, 0, 100)) == (Rread(tag, 5), b"early")
 
 

@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from backend.fileserver.parked import MAX_PARKED
+from protocol.ninep.flags import DOTL_RDWR
 from protocol.ninep.ids import NOTAG, Tag
 from protocol.ninep.messages import (
     Rflush,
@@ -20,7 +21,7 @@ from protocol.ninep.messages import (
     Twalk,
 )
 
-from .guest import LINUX, Guest, fill
+from .guest import Guest, fill
 
 
 class TestFlush:
@@ -33,7 +34,7 @@ class TestFlush:
         self.flush(guest, tag)
         with guest.dom0() as client:
             assert guest.nothing()
-            assert isinstance(guest.call(Tlopen(Tag(3), fid, LINUX)), Rlopen)
+            assert isinstance(guest.call(Tlopen(Tag(3), fid, DOTL_RDWR)), Rlopen)
             guest.write(fid, b"greeting")
             assert client.recv(100) == b"greeting"
 
@@ -75,7 +76,7 @@ def test_the_clunk_of_a_fid_ends_what_waits_for_it(guest: Guest) -> None:
 
 def test_a_fid_whose_open_waits_is_not_opened_twice(guest: Guest) -> None:
     fid, tag = guest.open()
-    assert guest.call(Tlopen(Tag(3), fid, LINUX)) == Rlerror(Tag(3), errno.EINVAL)
+    assert guest.call(Tlopen(Tag(3), fid, DOTL_RDWR)) == Rlerror(Tag(3), errno.EINVAL)
     copy = guest.call(Twalk(Tag(3), fid, next(guest.fids), ()))
     assert type(copy).__name__ == "Rwalk"
     with guest.dom0():

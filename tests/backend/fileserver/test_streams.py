@@ -19,7 +19,6 @@ from backend.fileserver.streams import AsksOn, ShortReads
         (AsksOn.PERHAPS, 110, 100, False),  # perhaps a new read of the same size
         (AsksOn.PERHAPS, 110, 89, False),
         (AsksOn.PERHAPS, 100, 90, False),
-        (AsksOn.NEVER, 110, 90, False),
     ],
 )
 def test_after_10_of_100_bytes_at_offset_100(

@@ -63,19 +63,22 @@ def listen(path: str) -> socket.socket:
 
 
 def _bind(listener: socket.socket, path: str) -> None:
-    for left in reversed(range(_TRIES)):
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        remove(path)
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        except FileNotFoundError:
-            if not left:
-                raise
-        else:
-            return
-        finally:
-            os.umask(before)
+    before = os.umask(0)
+    try:
+        for left in reversed(range(_TRIES)):
+            os.umask(0o077)  # of all directories that are made, not of the last alone
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            remove(path)
+            os.umask(0o177)
+            try:
+                listener.bind(path)
+            except FileNotFoundError:
+                if not left:
+                    raise
+            else:
+                return
+    finally:
+        os.umask(before)
 
 
 def sweep(run_dir: str) -> None:

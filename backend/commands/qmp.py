@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
@@ -14,7 +15,6 @@ from backend.commands.options import add_config, add_run_dir, load_config, secon
 from backend.commands.stores import open_store
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from backend.channel.qmp import Monitor
@@ -123,7 +123,7 @@ def _socket(args: argparse.Namespace) -> str:
     config = load_config(args)
     try:
         given = domain(args.target)
-    except Exception as error:
+    except argparse.ArgumentTypeError as error:
         raise CommandError(f"{args.target}: neither a domain nor a path") from error
     if not isinstance(given, str):
         path = _path(config.run_dir, given, args.channel)

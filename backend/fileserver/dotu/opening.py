@@ -65,6 +65,7 @@ def open_(session: Session, request: Topen) -> Message | Parked:
         qid = _open(session, state, flags)
     except MustWait as waiting:
         if to_be_removed:
+            waiting.release()
             raise OSError(errno.EPERM, "a stream is not removed") from None
         return open_stream(
             session, state, waiting, lambda _file, qid: Ropen(request.tag, qid, iounit(session))

@@ -83,5 +83,9 @@ def test_9p2000_u(export: Path, sockets: Path) -> None:
         removed = guest.walk()
         guest.send(Topen(Tag(5), removed, OREAD | 64))
         assert type(guest.answer()).__name__ == "Rerror"
+        guest.clunk(fid)
+        guest.awake(0)
+    with guest.dom0():
+        assert guest.nothing(), "nobody waits for a client"
     assert guest.connection.counters.unforeseen == 0
     guest.close()

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_it_is_its_owners_alone_and_so_is_the_directory_it_made(sockets: Path) -> None:
-    path = sockets / "5" / "qmp"
+def test_it_is_its_owners_alone_and_so_are_the_directories_it_made(sockets: Path) -> None:
+    path = sockets / "new" / "5" / "qmp"
     before = os.umask(0)
     try:
         with listen(str(path)):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+            for made in (path.parent, path.parent.parent):
+                assert stat.S_IMODE(made.stat().st_mode) == 0o700
         assert os.umask(0) == 0
     finally:
         os.umask(before)

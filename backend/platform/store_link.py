@@ -130,8 +130,9 @@ class Link:
             number = self._unused_number()
             reply = self._in_flight[number] = Reply(op, tx_id, done)
             self._unsent += HEADER.pack(op, number, tx_id, len(payload)) + payload
-            self._flush()
+            refused = self._flush()
             wake = self.wants_to_send or bool(self.broken)
+        _settle(refused)
         if wake:
             self._wake()
         return number, reply
@@ -139,7 +140,8 @@ class Link:
     def flush(self) -> None:
         """Send what the descriptor takes."""
         with self._lock:
-            self._flush()
+            refused = self._flush()
+        _settle(refused)
 
     def receive(self) -> None:
         """Read and deliver what has come; ``broken`` says if the connection has ended."""
@@ -193,14 +195,26 @@ class Link:
         self._next_id = (number + 1) & 0xFFFFFFFF
         return number
 
-    def _flush(self) -> None:
+    def _flush(self) -> tuple[Reply, OSError] | None:
+        """Send what the descriptor takes; the request that a device refuses.
+
+        To a device, a request is one write(2), which the kernel carries out at once: its error is
+        an answer, as of a guest's watch that is one too many, and there is no other
+        (Linux drivers/xen/xenbus/xenbus_dev_frontend.c, ``xenbus_file_write``).
+        """
         try:
             while self._unsent:
                 del self._unsent[: os.write(self.fd, self._unsent)]
         except BlockingIOError:
             pass
         except OSError as error:
+            if self._channel.is_device:
+                number = HEADER.unpack_from(self._unsent)[1]
+                self._unsent.clear()
+                reply = self._in_flight.pop(number, None)
+                return (reply, error) if reply is not None else None
             self.broken = str(error)
+        return None
 
     def _deliver(self, op: int, number: int, tx_id: int, payload: bytes) -> None:
         if op == Op.WATCH_EVENT:
@@ -225,6 +239,13 @@ class Link:
             reply.settle(error=_error(payload))
         else:
             reply.settle(payload)
+
+
+def _settle(refused: tuple[Reply, OSError] | None) -> None:
+    """Without the lock: who waits may ask for something else at once."""
+    if refused is not None:
+        reply, error = refused
+        reply.settle(error=error)
 
 
 def lost(reason: str) -> StoreUnavailable:

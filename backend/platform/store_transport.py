@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from typing import Final
 
 import pyxs.connection
 from pyxs.exceptions import PyXSError
@@ -48,6 +49,7 @@ class Channel:
 
     def __init__(self, path: str, *, timeout: float, xenbus: bool) -> None:
         """Connect to a unix socket, or open a XenBus device.  Raises ``OSError``."""
+        self.is_device: Final = xenbus
         self._connection = (
             pyxs.connection.XenBusConnection(path) if xenbus else _UnixConnection(path, timeout)
         )

@@ -31,6 +31,7 @@ DIRECTORY_PART = 22
 
 _PATH = re.compile(r"/|/?[A-Za-z0-9_@-]+(/[A-Za-z0-9_@-]+)*")
 _PERMISSION = re.compile(r"[nrwb][0-9]{1,5}")
+_MAX_DOMID = 0xFFFF
 
 
 class BoundedClient(pyxs.client.Client):  # type: ignore[misc] # pyxs has no types
@@ -95,7 +96,8 @@ class View:
     def set_permissions(self, path: str, permissions: Sequence[str]) -> None:
         """Replace a node's permissions."""
         with _errors(path):
-            if not permissions or not all(map(_PERMISSION.fullmatch, permissions)):
+            # Xen's own xenstored takes domids of more than 16 bits.
+            if not permissions or not all(map(_is_permission, permissions)):
                 raise OSError(errno.EINVAL, f"not XenStore permissions: {permissions}")
             entries = [entry.encode() for entry in permissions]
             self._usable().set_perms(encode_path(path), entries)
@@ -195,3 +197,7 @@ def _errors(path: str | None) -> Iterator[None]:
         refused = isinstance(error, InvalidPath | InvalidPermission)
         code = errno.EINVAL if refused else errno.EIO
         raise OSError(code, f"{os.strerror(code)} ({error})", path) from None
+
+
+def _is_permission(entry: str) -> bool:
+    return bool(_PERMISSION.fullmatch(entry)) and int(entry[1:]) <= _MAX_DOMID

@@ -101,6 +101,20 @@ class Agent:
     def store_unwatch(self, path: str, token: str) -> None:
         self._store.unwatch(path, token)
 
+    def store_write_all(self, paths: list[str], times: int) -> None:
+        """Write nothing to each of ``paths``, ``times`` over."""
+        for path in paths * times:
+            self._store.write(path, b"")
+
+    def store_watch_all(self, path: str, most: int) -> int:
+        """Watch ``path`` under the tokens 0, 1, 2... until one is refused, ``most`` at the most."""
+        for number in range(most):
+            try:
+                self._store.watch(path, f"{number}")
+            except OSError:
+                return number
+        return most
+
     def store_events(self, count: int) -> list[tuple[str, str]]:
         """``count`` events, or what of them came within ten seconds each."""
         seen: list[tuple[str, str]] = []

@@ -30,6 +30,15 @@ class RemoteStore:
     def unwatch(self, path: str, token: str) -> None:
         self._peer.store_unwatch(path=path, token=token)
 
+    def write_all(self, paths: list[str], times: int) -> None:
+        """Write nothing to each, so many times over."""
+        self._peer.store_write_all(paths=paths, times=times)
+
+    def watch_all(self, path: str, most: int) -> int:
+        """Watch under the tokens 0, 1, 2...; how many were not refused."""
+        count: int = self._peer.store_watch_all(path=path, most=most)
+        return count
+
     def next_events(self, count: int) -> Events:
         """``count`` events, waited for there."""
         return [(path, token) for path, token in self._peer.store_events(count=count)]

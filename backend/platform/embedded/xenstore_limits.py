@@ -49,10 +49,10 @@ class Usage:
     transactions: Counter[int] = field(default_factory=Counter)
     connections: Counter[int] = field(default_factory=Counter)
 
-    def take(self, held: Counter[int], limit: int, domid: int) -> None:
-        """One more of ``held`` for a domain.  Raises ``OSError`` ENOSPC at the limit."""
+    def take(self, held: Counter[int], limit: int, domid: int, code: int = errno.ENOSPC) -> None:
+        """One more of ``held`` for a domain.  Raises ``OSError`` with ``code`` at the limit."""
         if domid != 0 and held[domid] >= limit:
-            raise no_space()
+            raise OSError(code, os.strerror(code))
         held[domid] += 1
 
     def give_back(self, held: Counter[int], domid: int) -> None:

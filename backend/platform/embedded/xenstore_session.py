@@ -99,7 +99,7 @@ class Session:
                 self.state.fire(change)
 
     def watch(self, raw: bytes, token: bytes) -> None:
-        """Set a watch; its first event follows the reply.  Raises ``OSError`` EEXIST, ENOSPC."""
+        """Set a watch; its first event follows the reply.  Raises ``OSError`` EEXIST, E2BIG."""
         path = self.path(raw, special=True)
         prefix = 0 if raw[:1] in (b"/", b"@") else len(domain_path(self.domid)) + 1
         self._new_watches.append(self.state.watches.add(self, path, token, prefix))

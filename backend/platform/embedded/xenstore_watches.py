@@ -52,12 +52,14 @@ class Watches:
         self._by_watcher: dict[Watcher, dict[tuple[str, bytes], Watch]] = {}
 
     def add(self, watcher: Watcher, path: str, token: bytes, prefix: int) -> Watch:
-        """Set a watch.  Raises ``OSError`` EEXIST for the same path and token again, ENOSPC."""
+        """Set a watch.  Raises ``OSError`` EEXIST for the same path and token again, E2BIG at the
+        domain's limit: so xenstored calls it.
+        """
         own = self._by_watcher.setdefault(watcher, {})
         if (path, token) in own:
             raise failure(errno.EEXIST)
         usage = self._usage
-        usage.take(usage.watches, usage.limits.watches, watcher.caller.domid)
+        usage.take(usage.watches, usage.limits.watches, watcher.caller.domid, errno.E2BIG)
         watch = own[path, token] = Watch(watcher, path, token, prefix)
         self._by_path.setdefault(path, []).append(watch)
         return watch

@@ -5,6 +5,7 @@ As the device, it is opened by path for reading and writing, polls, and gives wh
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import socket
@@ -14,8 +15,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from pyxs.client import Op
 
 from backend.platform.store import connect_store
+from backend.platform.store_link import Link
+from backend.platform.store_transport import Channel
 from protocol.xenpv.ports import StoreUnavailable
 from tests.backend.platform.store_waiting import DEADLINE, next_events
 
@@ -72,6 +76,19 @@ def test_a_guest_works_through_the_device(daemon: Daemon, device: str) -> None:
         assert store.transact(lambda view: view.read("data/b")) == bytes(1500)
         with pytest.raises(PermissionError):
             store.read("/local/domain/6")
+
+
+def test_what_the_kernel_says_of_a_request_is_its_answer() -> None:
+    """Here of a device that has no room for any; the connection is as good as before."""
+    channel = Channel("/dev/full", timeout=1, xenbus=True)
+    link = Link(channel, lambda *_event: None, lambda: None)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left on device") as refused:
+            link.call(Op.WATCH, b"data\0token\0", 0, timeout=1)
+        assert refused.value.errno == errno.ENOSPC
+        assert not link.broken
+        assert not link.wants_to_send
+    link.close("the test is over")
 
 
 def test_no_device(tmp_path: object) -> None:

@@ -31,6 +31,9 @@ def load(name: str) -> Target:
 
 def everything() -> list[Target]:
     """All targets; imported here, so that a fuzzer can instrument what they import."""
-    from tests.fuzz.targets import codec, control, nodes, ring, session
+    from tests.fuzz.targets import codec, control, faults, nodes, ring, session
 
-    return [codec.TARGET, control.TARGET, nodes.TARGET, ring.TARGET, session.TARGET]
+    return [
+        *(codec.TARGET, control.TARGET, faults.TARGET, nodes.TARGET, ring.TARGET),
+        session.TARGET,
+    ]

@@ -39,7 +39,7 @@ _HEADER: Final = Struct("<IBH")  # size[4] type[1] tag[2], intro(5)
 
 SECRET: Final = b"not for guests"
 
-_REQUESTS: Final = tuple(message for message in f.MESSAGES if message.is_request)
+REQUESTS: Final = tuple(message for message in f.MESSAGES if message.is_request)
 _KINDS: Final[dict[int, Any]] = {number: kind for kind, number in TYPE_NUMBERS.items()}
 _FIDS: Final = (0, 0, 1, 1, 2, 3, 4, 5, NOFID, 4711)
 _STRINGS: Final = (
@@ -47,7 +47,7 @@ _STRINGS: Final = (
     *(b"x" * 255, b"x" * 256, b"user.a", b"user.virtfs.mode", b"security.capability", b"../secret"),
     *(b"9P2000.L", b"9P2000.u", b"b 1 2", b"1", b"\xff\xfe"),
 )
-_POLICIES: Final[tuple[Callable[[Tree], Tree] | None, ...]] = (
+POLICIES: Final[tuple[Callable[[Tree], Tree] | None, ...]] = (
     None,
     AtomicCommitTree,
     lambda tree: SyncOnCloseTree(AtomicCommitTree(MappedXattrTree(tree))),
@@ -75,16 +75,16 @@ _EDGES: Final = (
 def run(data: bytes) -> None:
     """The bytes choose the policies, the dialect, the requests and the rings they come on."""
     choices = Choices(data)
-    wrap = choices.pick(_POLICIES)
-    with _export() as root, contextlib.closing(RingPeer(root, order=3, wrap=wrap)) as peer:
-        _hand_shake(peer, choices.pick((b"9P2000.L", b"9P2000.u")))
+    wrap = choices.pick(POLICIES)
+    with export() as root, contextlib.closing(RingPeer(root, order=3, wrap=wrap)) as peer:
+        hand_shake(peer, choices.pick((b"9P2000.L", b"9P2000.u")))
         while choices:
             ring = choices.below(2)
             tag = Tag(choices.below(8))
-            frame = _frame(choices, tag)
-            if peer.ends[ring][1].free() < len(frame):
+            request = _any_frame(choices, tag)
+            if peer.ends[ring][1].free() < len(request):
                 break
-            peer.put(frame, ring)
+            peer.put(request, ring)
             peer.serve(ring)
             _take_all(peer)
         if select.select([peer.connection.completion_fd], [], [], 0)[0]:
@@ -94,7 +94,7 @@ def run(data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _export() -> Iterator[Path]:
+def export() -> Iterator[Path]:
     """A directory with one file of each kind, whose neighbours must stay as they are."""
     before = len(os.listdir("/proc/self/fd"))
     with tempfile.TemporaryDirectory() as outer:
@@ -116,16 +116,21 @@ def _export() -> Iterator[Path]:
     assert len(os.listdir("/proc/self/fd")) == before, "a descriptor is left"
 
 
-def _hand_shake(peer: RingPeer, version: bytes) -> None:
+def hand_shake(peer: RingPeer, version: bytes) -> None:
+    """As every client begins."""
     peer.call(Tversion(NOTAG, 1 << 20, version))
     peer.call(Tattach(Tag(1), ROOT_FID, NOFID, b"root", b"/", 0))
 
 
-def _frame(choices: Choices, tag: Tag) -> bytes:
+def _any_frame(choices: Choices, tag: Tag) -> bytes:
     if choices.below(16) == 0:  # a frame that need not be one
         body = choices.take(choices.below(40))
         return _HEADER.pack(HEADER_SIZE + len(body), choices.number(8), tag) + body
-    message = choices.pick(_REQUESTS)
+    return frame(choices, tag, choices.pick(REQUESTS))
+
+
+def frame(choices: Choices, tag: Tag, message: f.Message) -> bytes:
+    """A well-formed request with any values in it."""
     values = [_value(choices, field.kind, field.name) for field in message.fields]
     if not message.has_payload:
         return encode(_KINDS[message.number](tag, *values))

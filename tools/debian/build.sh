@@ -32,7 +32,7 @@ tar --exclude=__pycache__ --create --file=- \
 cp -R tools/debian "$scratch/source/debian"
 
 echo "building xen-fileproxy_${version}_all.deb"
-(cd "$scratch/source" && dpkg-buildpackage --build=binary --unsigned-changes --no-sign) \
+(cd "$scratch/source" && dpkg-buildpackage --build=binary --no-sign) \
     >"$scratch/log" 2>&1 || {
     cat "$scratch/log" >&2
     fail "dpkg-buildpackage failed; its output is above"

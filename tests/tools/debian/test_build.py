@@ -89,3 +89,12 @@ def test_lintian_finds_nothing(package: Package) -> None:
     subprocess.run(
         ["lintian", "--allow-root", "--fail-on", "error,warning", str(package.file)], check=True
     )
+
+
+@pytest.mark.parametrize("command", ["xen-fileproxy", "xen-fileproxy-front"])
+def test_a_command_is_isolated_and_leaves_no_compiled_files(
+    package: Package, tmp_path: Path, command: str
+) -> None:
+    """What root's Python compiles beside a file that an upgrade removes would stay for ever."""
+    launcher = package.unpack(tmp_path) / "usr/bin" / command
+    assert launcher.read_text().startswith("#!/usr/bin/python3 -IB\n")

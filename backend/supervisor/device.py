@@ -81,12 +81,13 @@ class Device:
     def adopt(self, record: Record | Remains) -> None:
         """Take over what an earlier supervisor has left, before the first look."""
         self.worker = adopt(self.key, record, self._services, self._wake)
-        if self.worker is None:
-            self._failure = "its worker ended while no supervisor ran"
-            self._services.records.remove(self.key, record.pid)
         if isinstance(record, Record):
             self._domain = os.fsencode(record.domain)
             self._unexamined = record
+        if self.worker is None:
+            self._failure = "its worker ended while no supervisor ran"
+            self._services.records.remove(self.key, record.pid)
+            self._unexamined = None
 
     @property
     def quiet(self) -> bool:
@@ -163,6 +164,7 @@ class Device:
         if self.worker is not None and self.worker.phase is WorkerPhase.NONE:
             self._services.records.remove(self.key, self.worker.pid)
             self._failure, self.worker = self.worker.failure, None
+            self._unexamined = None
             sweep(self._services.config.run_dir)
 
     def _examine(self, record: Record, seen: Seen) -> None:

@@ -16,7 +16,7 @@ from backend.worker.control import ControlError, Query, Report, Stop
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from backend.fileserver.connection import Connection
     from backend.worker.supervision import Supervision
@@ -44,13 +44,15 @@ class ServiceLoop:
         events: EventChannels,
         ports: Mapping[Evtchn, int],
         supervision: Supervision,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        """``ports`` says which lane each event channel belongs to."""
+        """``ports`` says which lane each event channel belongs to; ``clock`` counts seconds."""
         self._connection = connection
         self._events = events
         self._lane_of = dict(ports)
         self._port_of = {lane: port for port, lane in ports.items()}
         self._supervision = supervision
+        self._clock = clock
         self._busy: set[int] = set()
         """Lanes with work; their event channels are masked, but for lanes that poll."""
         self._masked: set[int] = set()
@@ -62,37 +64,45 @@ class ServiceLoop:
 
     def run(self) -> str | None:
         """Serve.  The reason why it cannot go on, or ``None`` when told to stop."""
-        events_fd, control_fd = self._events.fileno(), self._supervision.fileno()
-        watched = self._connection.watched
-        # Every lane is looked at once: a mount can come before Connected.
-        self._busy.update(self._port_of)
-        with select.epoll() as poll:
-            for fd in (events_fd, control_fd, *watched):
-                poll.register(fd, select.EPOLLIN)
+        with self.watch() as poll:
             try:
-                while True:
-                    for fd, _ in poll.poll(self._timeout()):
-                        if fd == events_fd:
-                            self._take_events()
-                        elif fd in watched:
-                            watched[fd]()
-                        else:
-                            self._take_orders()
-                    if self._stopped:
-                        return None
-                    self._end_rests()
-                    self._serve()
+                while not self._stopped:
+                    self.turn(poll)
             except RingError as error:
                 return str(error)
             except EOFError:
                 return None  # the supervisor is gone, before the device was Connected
             except OSError as error:
                 return f"event channel: {error.strerror}"
+        return None
+
+    def watch(self) -> select.epoll:
+        """What ``turn`` waits on."""
+        poll = select.epoll()
+        for fd in (self._events.fileno(), self._supervision.fileno(), *self._connection.watched):
+            poll.register(fd, select.EPOLLIN)
+        # Every lane is looked at once: a mount can come before Connected.
+        self._busy.update(self._port_of)
+        return poll
+
+    def turn(self, poll: select.epoll) -> None:
+        """Wait until something is due, and do it.  Raises what ends ``run``."""
+        events_fd, watched = self._events.fileno(), self._connection.watched
+        for fd, _ in poll.poll(self._timeout()):
+            if fd == events_fd:
+                self._take_events()
+            elif fd in watched:
+                watched[fd]()
+            else:
+                self._take_orders()
+        if not self._stopped:
+            self._end_rests()
+            self._serve()
 
     def _timeout(self) -> float | None:
         if self._busy:
             return 0
-        waits = [end - monotonic() for end in self._resting.values()]
+        waits = [end - self._clock() for end in self._resting.values()]
         if self._connection.held():
             waits.append(HELD_POLL)
         return max(0.0, min(waits)) if waits else None
@@ -132,7 +142,7 @@ class ServiceLoop:
             if lane in self._masked and lane not in self._resting:
                 self._empty[lane] += 1
                 if self._empty[lane] > MOST_EMPTY:
-                    self._resting[lane] = monotonic() + REST
+                    self._resting[lane] = self._clock() + REST
                 else:
                     self._unmask(lane)
 
@@ -144,7 +154,7 @@ class ServiceLoop:
     def _end_rests(self) -> None:
         if not self._resting:
             return
-        now = monotonic()
+        now = self._clock()
         for lane in [lane for lane, end in self._resting.items() if end <= now]:
             del self._resting[lane]
             self._unmask(lane)

@@ -89,12 +89,7 @@ class Client:
         poll.register(self._connection, 0)
         if not any(events & select.POLLHUP for _fd, events in poll.poll(0)):
             return False
-        try:
-            return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:
-            return True
+        return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         """Hang up on it."""

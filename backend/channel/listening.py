@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -12,16 +13,13 @@ from typing import TYPE_CHECKING, Final
 from backend.exports import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from backend.share import NamedChannel
 
 QUEUE: Final = 16
 """Clients that may wait for their turn.  The kernel keeps them, and whatever they send, within what
 it allows a socket; those that come then wait in connect(2), or hear EAGAIN."""
-
-_TRIES: Final = 8
-"""A supervisor may be about to remove the directory, as it was empty (``sweep``)."""
 
 
 def listen_all(channels: Iterable[NamedChannel]) -> dict[str, socket.socket]:
@@ -63,20 +61,17 @@ def listen(path: str) -> socket.socket:
 
 
 def _bind(listener: socket.socket, path: str) -> None:
-    before = os.umask(0)
+    directory = os.path.dirname(path)
+    above = os.path.dirname(directory)
+    before = os.umask(0o077)
     try:
-        for left in reversed(range(_TRIES)):
-            os.umask(0o077)  # of all directories that are made, not of the last alone
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(above, exist_ok=True)
+        with _locked(above):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory)
             remove(path)
             os.umask(0o177)
-            try:
-                listener.bind(path)
-            except FileNotFoundError:
-                if not left:
-                    raise
-            else:
-                return
+            listener.bind(path)
     finally:
         os.umask(before)
 
@@ -87,12 +82,27 @@ def sweep(run_dir: str) -> None:
 
     Those of other paths stay, and are replaced when somebody listens there again.
     """
-    for name in filter(str.isdecimal, os.listdir(run_dir)):
-        directory = os.path.join(run_dir, name)
-        with contextlib.suppress(OSError):  # it is in use, or somebody was faster
-            for socket_name in os.listdir(directory):
-                remove(os.path.join(directory, socket_name))
-            os.rmdir(directory)
+    with _locked(run_dir):
+        for name in filter(str.isdecimal, os.listdir(run_dir)):
+            directory = os.path.join(run_dir, name)
+            with contextlib.suppress(OSError):  # something else is there
+                for socket_name in os.listdir(directory):
+                    remove(os.path.join(directory, socket_name))
+                os.rmdir(directory)
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """Nobody replaces or removes sockets in what lies in ``directory`` meanwhile: between the look
+    at a stale one and its end it could become somebody's, and an empty directory could be removed
+    that was made for one.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def remove(path: str) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,32 @@ def test_one_that_is_in_use_is_left_alone_and_does_not_notice(sockets: Path) -> 
         with pytest.raises(BlockingIOError):
             listener.accept()
         assert os.path.exists(path)
+
+
+def test_another_kind_of_socket_that_is_in_use_is_left_alone(sockets: Path) -> None:
+    path = str(sockets / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(path)
+        with pytest.raises(OSError, match="Address already in use"):
+            listen(path)
+
+
+def test_sweeping_takes_neither_a_new_socket_nor_its_directory(sockets: Path) -> None:
+    done = threading.Event()
+
+    def keep_sweeping() -> None:
+        while not done.is_set():
+            sweep(str(sockets))
+
+    sweeper = threading.Thread(target=keep_sweeping)
+    sweeper.start()
+    try:
+        for _ in range(200):
+            with listen(str(sockets / "5" / "qmp")):
+                assert (sockets / "5" / "qmp").exists()
+    finally:
+        done.set()
+        sweeper.join()
 
 
 def test_what_is_no_socket_is_left_alone(sockets: Path) -> None:

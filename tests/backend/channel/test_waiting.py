@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 
 import pytest
 
 from backend.fileserver.parked import MAX_PARKED
-from protocol.ninep.flags import DOTL_RDWR
+from protocol.ninep.flags import DOTL_RDWR, LOCK_TYPE_WRLCK
 from protocol.ninep.ids import NOTAG, Tag
 from protocol.ninep.messages import (
     Rflush,
@@ -16,7 +18,9 @@ from protocol.ninep.messages import (
     Rversion,
     Tclunk,
     Tflush,
+    Tlock,
     Tlopen,
+    Treaddir,
     Tversion,
     Twalk,
 )
@@ -123,3 +127,28 @@ def test_too_many_open_files_accept_nobody(guest: Guest) -> None:
         fid = guest.opened()
         guest.write(fid, b"now")
         assert client.recv(100) == b"now"
+
+
+def test_a_process_without_a_descriptor_left_accepts_nobody(guest: Guest) -> None:
+    fid = guest.walk()
+    with guest.dom0() as client:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        taken = [os.dup(0)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken) + 1, hard))
+        try:
+            guest.send(Tlopen(Tag(3), fid, DOTL_RDWR))
+            assert guest.error() == errno.EMFILE
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            os.close(taken[0])
+        assert isinstance(guest.call(Tlopen(Tag(3), fid, DOTL_RDWR)), Rlopen)
+        guest.write(fid, b"now")
+        assert client.recv(100) == b"now"
+
+
+def test_a_channel_has_no_entries_and_locks_nothing(guest: Guest) -> None:
+    with guest.dom0():
+        fid = guest.opened()
+        assert guest.call(Treaddir(Tag(3), fid, 0, 1000)) == Rlerror(Tag(3), errno.ENOTDIR)
+        lock = Tlock(Tag(3), fid, LOCK_TYPE_WRLCK, 0, 0, 0, 1, b"guest")
+        assert guest.call(lock) == Rlerror(Tag(3), errno.EOPNOTSUPP)

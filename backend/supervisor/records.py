@@ -9,6 +9,7 @@ supervisor knows whom to kill, whatever the worker has made of itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -59,8 +60,13 @@ class Records:
     """The directory of records and of workers' sockets."""
 
     def __init__(self, directory: str) -> None:
-        """Makes it, if need be.  Raises ``OSError``."""
+        """Makes it, if need be.  Raises ``OSError``, also where others could write records."""
         os.makedirs(directory, mode=0o700, exist_ok=True)
+        status = os.stat(directory, follow_symlinks=False)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise PermissionError(
+                errno.EPERM, f"{directory} must be our own, and open to nobody else; remove it"
+            )
         self.directory: Final = directory
 
     def write(self, key: DeviceKey, record: Record) -> None:

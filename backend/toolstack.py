@@ -148,6 +148,11 @@ def wait_for(
         store.unwatch(path, _TOKEN)
 
 
+def frontend_state(store: Store, device: Ends) -> XenbusState:
+    """What the guest's end says of itself.  Raises ``OSError``."""
+    return XenbusState.parse(_read(store, f"{device.frontend}/state") or b"")
+
+
 def why_closed(store: Store, device: Ends) -> str | None:
     """What the backend's ``error`` node says.  Raises ``OSError``."""
     value = _read(store, f"{device.backend}/error")

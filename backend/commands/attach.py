@@ -106,7 +106,14 @@ def _wait(store: Store, device: Ends, name: str, args: argparse.Namespace) -> No
             f"{name}: attached, but no supervisor took it within {args.wait:g} s; "
             "start one with 'xen-fileproxy run'"
         )
-    silent = f"{name}: attached, but the guest's driver did not connect within {args.wait:g} s"
+    if toolstack.frontend_state(store, device) is XenbusState.INITIALISED:
+        late, then = "the supervisor had no worker for the guest's driver", "see its log"
+    else:
+        late, then = (
+            "the guest's driver did not connect",
+            "load it (in Linux, 9pnet_xen)",
+        )
+    said = f"{name}: attached, but {late} within {args.wait:g} s; {then}"
     if args.until == "connected":
-        raise CommandError(silent)
-    sys.stderr.write(f"{silent}; it does when it is loaded (in Linux: modprobe 9pnet_xen)\n")
+        raise CommandError(said)
+    sys.stderr.write(f"{said}\n")

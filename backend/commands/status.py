@@ -20,6 +20,7 @@ EXAMPLE = "xen-fileproxy status --json | jq '.devices[].requests'"
 
 COLUMNS: Final = (
     "device",
+    "domain",
     "tag",
     "state",
     "dialect",
@@ -37,7 +38,7 @@ COLUMNS: Final = (
     "sandbox",
     "path",
 )
-_LEFT: Final = ("device", "tag", "state", "dialect", "sandbox", "path")
+_LEFT: Final = ("device", "domain", "tag", "state", "dialect", "sandbox", "path")
 _MOST_WANTED_FIRST: Final = (
     "device",
     "tag",
@@ -46,6 +47,7 @@ _MOST_WANTED_FIRST: Final = (
     "read",
     "written",
     "dialect",
+    "domain",
     "fids",
     "errors",
     "path",
@@ -113,6 +115,7 @@ def _row(device: dict[str, Any]) -> dict[str, str]:
     rings = f"{device['rings']}x{4 << device['order']}K" if device.get("rings") else _WHITE
     return {
         "device": _name(device),
+        "domain": shown("domain"),
         "tag": shown("tag"),
         "state": shown("state"),
         "dialect": shown("dialect"),

@@ -56,6 +56,8 @@ class Device:
         self.seen: Seen | None = None
         self.shown: str | None = None
         """What it shares, for people; of a share that is described wrongly, its path."""
+        self.domain: str | None = None
+        """What the domain was called when the device appeared."""
         self.error: str | None = None
         """Why it was closed, until it is announced again."""
         self.gone = False
@@ -194,7 +196,7 @@ class Device:
         """Compare with what was seen before."""
         before, self.seen = self.seen, seen
         if before is None:
-            self.shown = self._nodes.shown()
+            self.shown, self.domain = self._nodes.shown(), self._nodes.domain_name()
             self.log.info("device appeared: tag %s, path %s", seen.tag, self.shown)
         elif (before.own, before.frontend) != (seen.own, seen.frontend):
             self.log.debug("backend %s, frontend %s", seen.own.name, seen.frontend.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NamedTuple
 
+from backend.domains import domain_name
 from backend.share import Share, ShareError, read_share
 from protocol.xenpv.device import BackendOffer, RingOffer, backend_nodes, read_frontend_nodes
 from protocol.xenpv.xenbus import XenbusState
@@ -88,6 +89,10 @@ class DeviceNodes:
             return read_share(lambda name: self._read(f"{self.backend}/{name}"))
         except ShareError as error:
             raise NodeError(str(error)) from error
+
+    def domain_name(self) -> str | None:
+        """What the toolstack calls the domain."""
+        return domain_name(self._store, self._key.domid)
 
     def shown(self) -> str | None:
         """What is shared, in a line for people, as far as the nodes make sense."""

@@ -138,6 +138,7 @@ class StatusServer:
         document: Document = {
             "domid": device.key.domid,
             "devid": device.key.devid,
+            "domain": device.domain,
             "tag": seen.tag if seen else None,
             "path": device.shown,
             "state": seen.own.name.lower() if seen else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,11 @@ import pyxs
 from pyxs.client import Op
 
 from backend.cli import main
+from backend.commands.attach import _wait
+from backend.commands.failure import CommandError
 from backend.platform import open_platform
+from backend.toolstack import ends
+from protocol.xenpv.ids import DOM0, Devid, Domid
 from tests.backend.supervisor.guest import Guest
 from tests.backend.supervisor.program import Program, wait_until
 
@@ -89,13 +94,27 @@ def test_a_driver_that_does_not_answer_is_told_of_and_fails_whom_asked_for_it(
     assert attach("5", "--until", "offered", "--tag", "first") == 0
     capsys.readouterr()
     assert attach("5", "--wait", "2") == 0
-    silent = "5/1: attached, but the guest's driver did not connect within 2 s"
     out, err = capsys.readouterr()
     assert out == "5/1\n"
-    assert err == f"{silent}; it does when it is loaded (in Linux: modprobe 9pnet_xen)\n"
+    assert err == (
+        "5/1: attached, but the guest's driver did not connect within 2 s; "
+        "load it (in Linux, 9pnet_xen)\n"
+    )
     assert attach("5", "--wait", "2", "--until", "connected", "--tag", "third") == 1
     assert "5/2: attached, but the guest's driver did not connect" in capsys.readouterr().err
     assert supervisor.device(5, 2) is not None
+
+
+def test_a_driver_that_nobody_serves_is_told_from_one_that_is_silent(
+    store: Store, attach: Attach
+) -> None:
+    assert attach("5", "--wait", "0") == 0
+    device = ends(DOM0, Domid(5), Devid(0))
+    # The guest has answered a supervisor that is no more.
+    store.write(f"{device.backend}/state", b"2")
+    store.write(f"{device.frontend}/state", b"3")
+    with pytest.raises(CommandError, match="5/0: attached, but the supervisor had no worker for"):
+        _wait(store, device, "5/0", Namespace(until="connected", wait=0.1))
 
 
 def test_a_share_that_the_supervisor_refuses_is_removed_and_may_be_attached_anew(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SERVING: dict[str, Any] = {
     "domid": 5,
     "devid": 0,
+    "domain": "guest1",
     "tag": "files",
     "path": "/srv/files",
     "state": "connected",
@@ -83,14 +84,14 @@ def show(capsys: pytest.CaptureFixture[str], devices: list[dict[str, Any]]) -> l
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     lines = show(capsys, [SERVING, WAITING])
     assert " ".join(lines[0].split()) == (
-        "device tag state dialect msize rings fids open read written requests errors pid up "
+        "device domain tag state dialect msize rings fids open read written requests errors pid up "
         "cpu sandbox path"
     )
     assert " ".join(lines[1].split()) == (
-        "d5/0 files connected 9P2000.L 524288 2x2048K 12 3 512 B 3.0 GiB 1000 4 4711 2h 1.50s "
-        "whole /srv/files"
+        "d5/0 guest1 files connected 9P2000.L 524288 2x2048K 12 3 512 B 3.0 GiB 1000 4 4711 2h "
+        "1.50s whole /srv/files"
     )
-    assert lines[2].split() == ["d6/1", "x?[2J?", "closed", *["-"] * 14]
+    assert lines[2].split() == ["d6/1", "-", "x?[2J?", "closed", *["-"] * 14]
     assert lines[3] == "d6/1: closed: no?way"
     assert len(lines) == 4
 
@@ -130,7 +131,7 @@ def test_other_servers_are_told_apart(capsys: pytest.CaptureFixture[str], answer
 
 def test_narrow_terminal_gets_whole_columns() -> None:
     rows = [dict.fromkeys(COLUMNS, "x" * 9)]
-    assert len(fitting(rows, 200)) == 17
+    assert len(fitting(rows, 250)) == 18
     narrow = fitting(rows, 80)
     assert sum(9 + 2 for _ in narrow) - 2 <= 80
     assert narrow[:3] == ["device", "tag", "state"]

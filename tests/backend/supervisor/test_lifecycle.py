@@ -54,6 +54,7 @@ def test_device_connects_and_serves(
         assert device is not None
         assert device["state"] == "connected"
         assert (device["rings"], device["order"], device["tag"]) == (2, 2, "files0")
+        assert device["domain"] == "embedded-5"
         assert (device["dialect"], device["requests"]) == ("9P2000.L", 1)
         assert device["path"] == str(export)
         guest.disconnect()

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: bench-neighbour help demo test check bench fuzz soak interop lab lab-shell deb install generate format clean
+.PHONY: bench-lab bench-neighbour help demo test check bench fuzz soak interop lab lab-shell deb install generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -57,6 +57,9 @@ lab: $(STAMP)  ## the program under real Xen in QEMU, with guests that xl starts
 
 lab-shell: $(STAMP)  ## the same machine, without the tests: what is typed runs in its Dom0
 	@$(BIN)/python -m tools.lab --shell $(ARGS)
+
+bench-lab: $(STAMP)  ## our backend beside QEMU's under real Xen: a table of ratios (ARGS=--help)
+	@$(BIN)/python -m tools.lab.bench $(ARGS)
 
 deb:  ## build/xen-fileproxy_VERSION_all.deb, for Debian 12 and 13
 	@sh tools/debian/build.sh

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tools.linux_guest.machine import Qemu
+from tools.linux_guest.machine import PROCESSORS, Qemu
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tools.linux_guest.kernels import Kernel
@@ -19,7 +20,14 @@ class XenMachine(Qemu):
     """A machine that runs Xen; the jobs run in Dom0."""
 
     def __init__(
-        self, xen: Path, kernel: Kernel, dom0: Path, logs: Path, *, memory: int = MEMORY
+        self,
+        xen: Path,
+        kernel: Kernel,
+        dom0: Path,
+        logs: Path,
+        *,
+        memory: int = MEMORY,
+        processors: Sequence[str] = PROCESSORS,
     ) -> None:
         """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``."""
         modules = f"{kernel.image} console=hvc0 rdinit=/init panic=1 quiet,{dom0}"
@@ -31,4 +39,5 @@ class XenMachine(Qemu):
                 *("-initrd", modules),
             ],
             logs,
+            processors,
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REPORT: Final = "/run/report.xml"
 OUTPUT: Final = "/run/pytest.log"
+ENDED: Final = "/run/tests-ended"
 LOGS: Final = "/var/log/xen-fileproxy.log /var/log/xen/console/*"
 TURN: Final = 10
 """Seconds that a look at the tests' output waits for their end."""
@@ -40,25 +41,30 @@ def run(
     """All tests, or what ``options`` of pytest leave.  Raises ``GuestError``."""
     chosen = " ".join(map(shlex.quote, options)) or "tests/lab"
     pytest = f"python3 -m pytest -v -p no:cacheprovider -m 'not long' --junit-xml={REPORT}"
+    follow(machine, f"{pytest} {chosen}", seconds, say)
+    report = machine.run(f"cat {REPORT}")
+    if report.status:
+        raise GuestError(f"the tests did not end within {seconds} s")
+    return outcomes(report.output)
+
+
+def follow(machine: XenMachine, command: str, seconds: int, say: Callable[[str], object]) -> None:
+    """Run a command in the source's folder and say what it prints while it runs."""
     machine.run(
-        f"cd /{TESTS} && (setsid timeout {seconds} {pytest} {chosen} </dev/null >{OUTPUT} 2>&1; "
-        "echo >/run/tests-ended) &"
+        f"rm -f {ENDED}; cd /{TESTS} && (setsid timeout {seconds} {command} </dev/null "
+        f">{OUTPUT} 2>&1; echo >{ENDED}) &"
     )
     seen = 0
     for _ in range(0, seconds + 2 * TURN, TURN):
         look = machine.run(
-            f"for _ in $(seq {TURN}); do [ -e /run/tests-ended ] && break; sleep 1; done\n"
-            f"tail -c +{seen + 1} {OUTPUT}\n[ -e /run/tests-ended ]",
+            f"for _ in $(seq {TURN}); do [ -e {ENDED} ] && break; sleep 1; done\n"
+            f"tail -c +{seen + 1} {OUTPUT}\n[ -e {ENDED} ]",
             seconds=10 * TURN,
         )
         seen += len(look.output.encode())
         say(look.output)
         if look.status == 0:
-            break
-    report = machine.run(f"cat {REPORT}")
-    if report.status:
-        raise GuestError(f"the tests did not end within {seconds} s")
-    return outcomes(report.output)
+            return
 
 
 def fetch_logs(machine: XenMachine, target: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tools.linux_guest.kernels import Kernel
 
 QEMU: Final = "qemu-system-x86_64"
+PROCESSORS: Final = ("-accel", "tcg,thread=multi", "-smp", "2")
 ADDRESS: Final = "10.0.2.100"
 """Where the guest finds what is forwarded."""
 BOOT_SECONDS: Final = 240.0
@@ -63,7 +64,9 @@ class Job:
 class Qemu:
     """A running QEMU with a line to what runs in it; a context manager that ends it."""
 
-    def __init__(self, arguments: Sequence[str], logs: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], logs: Path, processors: Sequence[str] = PROCESSORS
+    ) -> None:
         """Start it and wait until it is up.  Raises ``GuestError``."""
         self._logs: Final = logs
         self.console: Final = logs / "console.log"
@@ -72,7 +75,7 @@ class Qemu:
             self._process: Final = subprocess.Popen(
                 [
                     QEMU,
-                    *("-machine", "pc", "-accel", "tcg,thread=multi", "-smp", "2"),
+                    *("-machine", "pc", *processors),
                     *("-nodefaults", "-display", "none", "-no-reboot"),
                     *("-serial", f"file:{self.console}"),
                     *_line(theirs.fileno()),

@@ -1,0 +1,147 @@
+"""``make bench-lab``: builds the machine, has Dom0 measure, prints the tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.lab import suite
+from tools.lab.bench.dom0 import RESULTS, ROOT
+from tools.lab.bench.jobs import JOBS
+from tools.lab.bench.table import costs_table, jobs_table, rows
+from tools.lab.build import LAB, Built
+from tools.lab.hypervisor import hypervisor
+from tools.lab.images import MOUNTS, TREES, write_dom0, write_python_guest
+from tools.lab.machine import XenMachine
+from tools.lab.stacks import STACKS
+from tools.linux_guest.cache import Cache
+from tools.linux_guest.errors import GuestError
+from tools.linux_guest.kernels import kernel
+from tools.linux_guest.machine import PROCESSORS
+from tools.linux_guest.programs import require
+from tools.linux_guest.root import root_archive
+
+if TYPE_CHECKING:
+    from tools.lab.bench.dom0 import Results
+
+PACKAGES: Final = ("qemu-system-xen", "linux-perf", "strace")
+"""What Dom0 has for a comparison and not for tests: QEMU, and what tells where time goes."""
+CLOCKS: Final = {
+    "instructions": ("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off", "-smp", "1"),
+    "host": PROCESSORS,
+}
+"""What makes the emulated machine's time pass.  ``instructions``: each takes two nanoseconds, of
+whichever domain and of Xen, on one processor, so that what else the host does makes no difference.
+``host``: the host's clock, on two processors."""
+_MEMORY: Final = 7168
+_SECONDS: Final = 1800
+_TREES: Final = (*TREES, "tools/lab/bench")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="make bench-lab",
+        description="Compare with QEMU's 9pfs backend, under real Xen in QEMU.",
+        epilog="example: make bench-lab ARGS='--turns 2 --only read-4k create'",
+    )
+    parser.add_argument("--turns", type=int, default=4, help="of each job and share; default: 4")
+    parser.add_argument("--only", nargs="+", choices=JOBS, help="some jobs; default: all")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="instructions", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--options",
+        default="version=9p2000.L,cache=none",
+        help="of mount, for both shares; default: %(default)s",
+    )
+    parser.add_argument(
+        "--shell", metavar="SCRIPT", help="afterwards, run this shell script in Dom0 and print"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    return parser.parse_args()
+
+
+def build(target: Path) -> Built:
+    """As ``tools.lab.build.build``, with another backend in Dom0, and one guest."""
+    stack = STACKS["12"]
+    cache = Cache(LAB / "kept")
+    linux = kernel(stack.kernel, cache)
+    guest_root = root_archive(cache, stack.suite, stack.guest, "minbase")
+    dom0_root = root_archive(cache, stack.suite, (*stack.dom0, *PACKAGES), "minbase")
+    guest = target / ROOT.file
+    write_python_guest(guest, linux, guest_root, MOUNTS, _TREES)
+    write_dom0(target / "dom0.cpio", linux, dom0_root, [guest], _TREES)
+    guest.unlink()
+    return Built(hypervisor(stack, cache), linux, target / "dom0.cpio")
+
+
+def measure(args: argparse.Namespace, logs: Path) -> Results:
+    """Start the machine and have Dom0 do it.  Raises ``GuestError``."""
+    require("qemu-system-x86_64", "mmdebstrap")
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    with ExitStack() as undo:
+        scratch = Path(tempfile.mkdtemp(prefix="xfp-lab-"))
+        undo.callback(shutil.rmtree, scratch)
+        built = build(scratch)
+        machine = undo.enter_context(
+            XenMachine(
+                built.xen,
+                built.kernel,
+                built.dom0,
+                logs,
+                memory=_MEMORY,
+                processors=CLOCKS[args.clock],
+            )
+        )
+        command = f"python3 -m tools.lab.bench.dom0 --turns {args.turns} --options {args.options}"
+        if args.only:
+            command += f" --only {' '.join(args.only)}"
+        try:
+            suite.follow(machine, command, _SECONDS, sys.stderr.write)
+            results = machine.run(f"cat {RESULTS}")
+            if args.shell:
+                sys.stderr.write(machine.run(args.shell, 600).output)
+        finally:
+            suite.fetch_logs(machine, logs)
+        if results.status:
+            raise GuestError(f"nothing was measured; logs are in {logs}")
+    (logs / "results.json").write_text(results.output)
+    found: Results = json.loads(results.output)
+    return found
+
+
+def main() -> int:
+    """The exit status: 0, or 1 where nothing could be measured."""
+    args = arguments()
+    start = time.monotonic()
+    logs = LAB / "logs" / "bench-12"
+    print(f"bench-lab: {STACKS['12'].title}; {args.options}; clock: {args.clock}", file=sys.stderr)
+    try:
+        found = measure(args, logs)
+    except GuestError as error:
+        print(f"bench-lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench-lab: interrupted", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    print(jobs_table(rows(found["turns"]), "ours", "QEMU"))
+    print()
+    print(costs_table(found, "ours", "QEMU"))
+    print(f"\nbench-lab: {time.monotonic() - start:.0f} s; logs are in {logs}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

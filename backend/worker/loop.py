@@ -108,15 +108,13 @@ class ServiceLoop:
         return max(0.0, min(waits)) if waits else None
 
     def _take_events(self) -> None:
-        # Each port is masked when it is taken, so this ends after as many as there are.
-        for _ in self._lane_of:
-            port = self._events.pending()
-            if port is None:
-                return
-            lane = self._lane_of.get(port)
-            if lane is not None:
-                self._busy.add(lane)
-                self._masked.add(lane)
+        # One, although more may be pending: they keep the descriptor readable, and to ask for what
+        # mostly is not there would cost each request a system call.
+        port = self._events.pending()
+        lane = None if port is None else self._lane_of.get(port)
+        if lane is not None:
+            self._busy.add(lane)
+            self._masked.add(lane)
 
     def _take_orders(self) -> None:
         try:

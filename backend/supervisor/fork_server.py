@@ -10,7 +10,9 @@ import contextlib
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.process
+import multiprocessing.util
 import signal
+import sys
 from typing import TYPE_CHECKING, Final
 
 from backend.supervisor.processes import ForkedProcess
@@ -19,6 +21,8 @@ from backend.worker.control import ControlChannel
 from backend.worker.entry import enter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from backend.worker.settings import WorkerSettings
 
 _PRELOADED: Final = ("backend.worker.start", "backend.commands.failure", "argparse")
@@ -47,6 +51,7 @@ class ForkServer:
         with contextlib.ExitStack() as stack:
             for number in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
+            stack.enter_context(_our_path())
             multiprocessing.forkserver.ensure_running()
 
     def start(self, settings: WorkerSettings) -> tuple[ForkedProcess, ControlChannel]:
@@ -65,3 +70,23 @@ class ForkServer:
         # At our exit multiprocessing would wait for all that it has started.
         multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]  # noqa: SLF001
         return ForkedProcess(process), ControlChannel(ours)
+
+
+@contextlib.contextmanager
+def _our_path() -> Iterator[None]:
+    """Have what multiprocessing starts look for modules where we do.
+
+    The fork server is given our ``sys.path`` and does not use it (Python 3.11 at least).  Where
+    that is not the interpreter's own, as in an installed program's private directory, it would
+    find nothing to load, say nothing, and leave it to each worker to load everything for itself.
+    """
+    flags = multiprocessing.util._args_from_interpreter_flags  # type: ignore[attr-defined]  # noqa: SLF001
+    # It runs "python FLAGS -c COMMAND": our own command comes first, and runs that one.
+    first = f"import sys; sys.path[:] = {sys.path!r}; exec(sys.argv[2])"
+    multiprocessing.util._args_from_interpreter_flags = (  # type: ignore[attr-defined]  # noqa: SLF001
+        lambda: [*flags(), "-c", first]
+    )
+    try:
+        yield
+    finally:
+        multiprocessing.util._args_from_interpreter_flags = flags  # type: ignore[attr-defined]  # noqa: SLF001

@@ -1,8 +1,9 @@
 """Extended attributes of Dom0's inodes: the ``user.`` ones, and no others.
 
 The other namespaces steer Dom0's kernel (``security.capability``, POSIX ACLs, ``trusted.``): a
-guest neither sees nor sets them.  To read one is answered "no such attribute" without a system
-call, because Linux 6.12 asks for ``security.capability`` before every write(2).
+guest neither sees nor sets them.  To read one is answered "not supported" without a system call,
+because Linux 6.12 asks for ``security.capability`` before every write(2); and because ``ls -l``,
+which asks for ACLs, asks no more on that file system when it hears that there never are any.
 
 Only regular files and directories have user attributes (xattr(7)).  ``proc`` is a descriptor of
 /proc/self/fd, through which a node is opened for the one call that an ``O_PATH`` descriptor does
@@ -30,9 +31,9 @@ _BEARERS: Final = (stat.S_IFREG, stat.S_IFDIR)
 
 
 def get(proc: int, node: Node, name: bytes) -> bytes:
-    """A value.  Raises ``OSError`` ENODATA where there is none, or none that a guest sees."""
+    """A value.  Raises ``OSError``: ENODATA where there is none, EOPNOTSUPP for other names."""
     if not name.startswith(_NAMESPACE):
-        raise OSError(errno.ENODATA, "only user attributes are served")
+        raise OSError(errno.EOPNOTSUPP, "only user attributes are served")
     if node.kind not in _BEARERS:
         raise OSError(errno.ENODATA, "neither a regular file nor a directory")
     with _opened(proc, node, os.O_RDONLY) as fd:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.platform import open_platform
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
 from tests.backend.supervisor.program import Supervisor, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from protocol.xenpv.ports import Store
 
 
 @pytest.fixture
@@ -31,6 +34,15 @@ def hypervisor(place: Path) -> Iterator[EmbeddedHypervisor]:
 @pytest.fixture
 def platform(place: Path) -> str:
     return f"embedded:{place / 'hv'}"
+
+
+@pytest.fixture
+def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
+    """Dom0's, with a domain 5 to attach devices to."""
+    hypervisor.create_domain(5)
+    store = open_platform(platform).store()
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend import toolstack
-from backend.platform import open_platform
 from backend.share import Share
 from backend.supervisor.processes import birth
 from protocol.xenpv.ids import DOM0, Devid, Domid
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import Store
 
 DEVICE = toolstack.ends(DOM0, Domid(5), Devid(0))
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    hypervisor.create_domain(5)
-    store = open_platform(platform).store()
-    yield store
-    store.close()
 
 
 class Succession:

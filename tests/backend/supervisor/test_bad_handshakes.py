@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend import toolstack
-from backend.platform import open_platform
 from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from protocol.xenpv.xenbus import XenbusState as S
@@ -18,19 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from backend.platform.embedded.hypervisor import EmbeddedHypervisor
     from protocol.xenpv.ports import Store
     from tests.backend.supervisor.program import Supervisor
 
 ROOT = "/local/domain/0/backend/xen_9pfs"
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    hypervisor.create_domain(5)
-    store = open_platform(platform).store()
-    yield store
-    store.close()
 
 
 @pytest.fixture

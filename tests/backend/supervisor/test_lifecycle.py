@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend import toolstack
-from backend.platform import open_platform
 from backend.share import Share
 from backend.toolstack import ToolstackError
 from protocol.xenpv.ids import DOM0, Devid, Domid
@@ -18,21 +17,12 @@ from tests.backend.supervisor.guest import Guest
 from tests.backend.supervisor.program import PATIENCE, Program, Supervisor, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from backend.platform.embedded.hypervisor import EmbeddedHypervisor
     from protocol.xenpv.ports import Store
 
 DEVICE = toolstack.ends(DOM0, Domid(5), Devid(0))
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    hypervisor.create_domain(5)
-    store = open_platform(platform).store()
-    yield store
-    store.close()
 
 
 def attach(store: Store, path: Path | str, domid: int = 5, devid: int = 0) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend import toolstack
-from backend.platform import open_platform
 from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
 from protocol.xenpv.xenbus import XenbusState as S
@@ -19,18 +18,8 @@ from tests.backend.supervisor.guest import Guest
 from tests.backend.supervisor.program import Supervisor, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from backend.platform.embedded.hypervisor import EmbeddedHypervisor
     from protocol.xenpv.ports import Store
-
-
-@pytest.fixture
-def store(hypervisor: EmbeddedHypervisor, platform: str) -> Iterator[Store]:
-    hypervisor.create_domain(5)
-    store = open_platform(platform).store()
-    yield store
-    store.close()
 
 
 def attach(store: Store, export: Path, devid: int = 0) -> None:

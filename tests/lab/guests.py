@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import select
 import subprocess
 import time
 import tty
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -18,6 +20,7 @@ from backend.platform import open_platform
 from protocol.xenpv.ids import Domid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
 LAB: Final = Path("/lab")
@@ -159,6 +162,18 @@ class Guest:
 
     def __exit__(self, *failure: object) -> None:
         self.destroy()
+
+
+@contextlib.contextmanager
+def together(number: int) -> Iterator[list[Guest]]:
+    """So many guests, booted at the same time."""
+    with contextlib.ExitStack() as undo, ThreadPoolExecutor(number) as pool:
+        booting = [pool.submit(Guest) for _ in range(number)]
+        wait(booting)
+        up = [undo.enter_context(guest.result()) for guest in booting if not guest.exception()]
+        for guest in booting:
+            guest.result()
+        yield up
 
 
 def xl(*arguments: str) -> str:

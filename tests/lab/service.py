@@ -69,16 +69,25 @@ def until(true: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def attach(domid: int, export: Path) -> str:
-    """Attach ``export`` under the tag ``share``; the device's number."""
-    name = command("attach", str(domid), "--path", str(export), "--tag", "share")
+def attach(domid: int, export: Path, *options: str, tag: str = "share") -> str:
+    """Attach ``export``, and wait for the guest's driver; the device's number."""
+    patience = ("--until", "connected", "--wait", "120")
+    name = command("attach", str(domid), "--path", str(export), "--tag", tag, *patience, *options)
     return name.strip().partition("/")[2]
 
 
-def mount(dialect: str, options: str) -> str:
-    """The guest's command that mounts it."""
-    options = f"trans=xen,version={dialect},msize=524288,{options}"
-    return f"mkdir -p /mnt/share && mount -t 9p -o {options} share /mnt/share"
+def mount(
+    dialect: str = "9p2000.L",
+    options: str = "cache=none",
+    *,
+    msize: int | None = 524288,
+    tag: str = "share",
+    where: str = "/mnt/share",
+) -> str:
+    """The guest's command that mounts it; ``None`` leaves the message size to the client."""
+    size = "" if msize is None else f"msize={msize},"
+    options = f"trans=xen,version={dialect},{size}{options}"
+    return f"mkdir -p {where} && mount -t 9p -o {options} {tag} {where}"
 
 
 def _children(pid: int) -> list[int]:

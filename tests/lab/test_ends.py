@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.platform import open_platform
-from tests.lab.guests import Guest, domains, xl
-from tests.lab.service import attach, mount, until
+from tests.lab.guests import Guest, domains, together, xl
+from tests.lab.service import attach, command, mount, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.lab.service import Service
 
-pytestmark = pytest.mark.lab
-
-CYCLES = 3
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 
 def held(service: Service) -> dict[str, object]:
@@ -41,29 +40,78 @@ def held(service: Service) -> dict[str, object]:
     }
 
 
-def test_a_guest_that_is_destroyed_in_the_middle_of_a_write_leaves_nothing(
-    service: Service, export: Path
-) -> None:
+@pytest.fixture(autouse=True)
+def _nothing_is_left(service: Service) -> Iterator[None]:
+    """After each test Dom0 holds what it held before, soon."""
     service.devices()
     before = held(service)
+    yield
+    until(lambda: held(service) == before, 60, "something is left")
+
+
+def in_use(guest: Guest, export: Path, options: str = "cache=none") -> None:
+    """Give it the share, mounted."""
+    attach(guest.domid, export)
+    guest.check(mount(options=options))
+
+
+def test_a_guest_that_is_destroyed_in_the_middle_of_a_write(export: Path) -> None:
     with Guest() as guest:
-        attach(guest.domid, export)
-        guest.check(mount("9p2000.L", "cache=none"))
+        in_use(guest, export)
         guest.begin("dd if=/dev/zero of=/mnt/share/big bs=64k count=10000")
-        until(lambda: (export / "big").exists() and (export / "big").stat().st_size, 30, "no write")
+        until(lambda: (export / "big").exists() and (export / "big").stat().st_size, 60, "no write")
         xl("destroy", str(guest.domid))
         stopped = (export / "big").stat().st_size
         assert 0 < stopped < 10000 * 65536
-    until(lambda: held(service) == before, 30, "something is left")
 
 
-def test_guests_that_come_and_go_leave_nothing(service: Service, export: Path) -> None:
-    service.devices()
-    before = held(service)
-    for number in range(CYCLES):
+def come_and_go(guests: Iterable[Guest], export: Path) -> None:
+    """Each is of some use."""
+    for guest in guests:
+        in_use(guest, export)
+        guest.check(f"echo {guest.domid} > /mnt/share/{guest.name}")
+        assert (export / guest.name).read_text() == f"{guest.domid}\n"
+
+
+def test_guests_that_come_and_go(export: Path) -> None:
+    for _ in range(5):
         with Guest() as guest:
-            attach(guest.domid, export)
-            guest.check(mount("9p2000.L", "cache=none"))
-            guest.check(f"echo {number} > /mnt/share/file")
-            assert (export / "file").read_text() == f"{number}\n"
-        until(lambda: held(service) == before, 30, "something is left")
+            come_and_go([guest], export)
+    assert len(os.listdir(export)) == 5
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_fifty_guests_that_come_and_go(export: Path) -> None:
+    for _ in range(10):
+        with together(5) as guests:
+            come_and_go(guests, export)
+    assert len(os.listdir(export)) == 50
+
+
+POWEROFF = """
+mkdir -p /sbin
+printf '#!/bin/sh\\n%s\\nexec /bin/poweroff -f\\n' '{first}' >/sbin/poweroff
+chmod 755 /sbin/poweroff
+"""
+
+
+@pytest.mark.parametrize("first", ["umount /mnt/share", "sync"])
+def test_a_guest_that_shuts_down_with_and_without_unmounting(export: Path, first: str) -> None:
+    with Guest() as guest:
+        in_use(guest, export, "cache=loose")
+        guest.check("seq 100000 >/mnt/share/numbers" + POWEROFF.format(first=first))
+        xl("shutdown", "-w", str(guest.domid))
+        until(lambda: not guest.alive, 60, "it is still there")
+    assert (export / "numbers").read_text().split() == [str(one) for one in range(1, 100001)]
+
+
+def test_a_share_that_is_taken_from_under_a_mount_can_be_given_again(export: Path) -> None:
+    with Guest() as guest:
+        in_use(guest, export)
+        guest.check("echo hello >/mnt/share/file")
+        command("detach", guest.name)
+        assert command("list", guest.name) == "no devices\n"
+        attach(guest.domid, export)
+        guest.check(mount(where="/mnt/again"))
+        assert guest.check("cat /mnt/again/file").strip() == "hello"

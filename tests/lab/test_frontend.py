@@ -22,7 +22,7 @@ SIZE = 64 << 20
 
 def test_64_mib_there_and_back(service: Service, export: Path) -> None:
     with Guest(PYTHON) as guest:
-        attach(guest.domid, export)
+        attach(guest.domid, export, "--until", "offered")
         assert "9p" not in guest.check("cat /proc/filesystems").split()
         front = "xen-fileproxy-front --tag share"
         digests = guest.check(

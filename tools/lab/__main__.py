@@ -55,7 +55,9 @@ def started(stack: Stack, logs: Path) -> Iterator[XenMachine]:
         print(f"lab: {stack.title}", flush=True)
         built = build(stack, scratch)
         start = time.monotonic()
-        machine = undo.enter_context(XenMachine(built.xen, built.kernel, built.dom0, logs))
+        machine = undo.enter_context(
+            XenMachine(built.xen, built.kernel, built.dom0, logs, disk=built.workloads)
+        )
         print(f"  Dom0 is up after {time.monotonic() - start:.0f} s", flush=True)
         yield machine
 

@@ -23,6 +23,8 @@ class Built(NamedTuple):
     xen: Path
     kernel: Kernel
     dom0: Path
+    workloads: Path | None = None
+    """A root as an archive: too large for every Dom0's memory, so it is a disk."""
 
 
 def build(stack: Stack, target: Path) -> Built:
@@ -31,6 +33,7 @@ def build(stack: Stack, target: Path) -> Built:
     linux = kernel(stack.kernel, cache)
     xen = hypervisor(stack, cache)
     guest_root = root_archive(cache, stack.suite, stack.guest, "minbase")
+    workloads = root_archive(cache, stack.suite, stack.workloads)
     dom0_root = root_archive(cache, stack.suite, stack.dom0, "minbase")
     mounting, python = target / "mounting.cpio", target / "python.cpio"
     write_mounting_guest(mounting, linux)
@@ -38,4 +41,4 @@ def build(stack: Stack, target: Path) -> Built:
     write_dom0(target / "dom0.cpio", linux, dom0_root, [mounting, python])
     for guest in (mounting, python):
         guest.unlink()
-    return Built(xen, linux, target / "dom0.cpio")
+    return Built(xen, linux, target / "dom0.cpio", workloads)

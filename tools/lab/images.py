@@ -24,14 +24,14 @@ TESTS: Final = "lab/source"
 """In Dom0: the part of the source that runs there."""
 
 _DOM0: Final = (
-    *("virtio_pci", "virtio_console"),
+    *("virtio_pci", "virtio_console", "virtio_blk"),
     *("xenfs", "xen_gntdev", "xen_gntalloc", "xen_evtchn", "xen_privcmd"),
 )
 MOUNTS: Final = ("9p", "9pnet_xen")
 """Modules of a guest that mounts shares."""
 PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
 """Modules of a guest in which our own frontend runs."""
-TREES: Final = ("tests/contract", "tests/lab")
+TREES: Final = ("tests/contract", "tests/lab", "tools/linux_guest")
 """What Dom0 and a guest have of the source, beside the program."""
 
 _LAUNCHER: Final = f"""\

@@ -28,8 +28,12 @@ class XenMachine(Qemu):
         *,
         memory: int = MEMORY,
         processors: Sequence[str] = PROCESSORS,
+        disk: Path | None = None,
     ) -> None:
-        """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``."""
+        """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``.
+
+        ``disk`` is Dom0's ``/dev/vda``, for reading.
+        """
         modules = f"{kernel.image} console=hvc0 rdinit=/init panic=1 quiet,{dom0}"
         super().__init__(
             [
@@ -37,6 +41,7 @@ class XenMachine(Qemu):
                 *("-m", str(memory), "-kernel", str(xen)),
                 *("-append", f"com1=115200,8n1 console=com1 noreboot dom0_mem={memory // 2}M"),
                 *("-initrd", modules),
+                *(("-drive", f"file={disk},format=raw,if=virtio,readonly=on") if disk else ()),
             ],
             logs,
             processors,

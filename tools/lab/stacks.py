@@ -39,6 +39,11 @@ class Stack:
         """What a guest that runs Python has installed."""
         return (*_PYTHON, *_LIBRARIES, "busybox-static")
 
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """What a root has that a guest works in while it lies on a share."""
+        return ("busybox-static", "fio", "gcc", "git", "libc6-dev", "make", "python3")
+
 
 _PYTHON: Final = ("python3", "python3-cffi", "python3-construct", "python3-pyxs")
 _LIBRARIES: Final = ("libxenevtchn1", "libxengnttab1", "libxentoollog1")

@@ -39,7 +39,8 @@ def adopt(
 ) -> Worker | None:
     """The worker that a record is about, ``None`` when it has ended.
 
-    One that cannot be used is killed; it is there until it has ended.
+    One that cannot be used is killed; it is there until it has ended.  Raises ``OSError`` for what
+    is no fault of the worker's, as EMFILE is: then none is to be killed for it.
     """
     process = _find(record)
     if process is None:
@@ -50,7 +51,7 @@ def adopt(
             connection = connect(
                 services.records.directory, socket_name(key.domid, key.devid, record.pid)
             )
-        except OSError as error:
+        except (ConnectionRefusedError, FileNotFoundError, BlockingIOError) as error:
             why = f"it cannot be reached: {error.strerror}"
     worker = Worker(
         str(key),

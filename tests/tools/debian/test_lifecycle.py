@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,14 +14,25 @@ import pytest
 if TYPE_CHECKING:
     from tests.tools.debian.package import Package
 
-SCRIPT: Final = Path(__file__).with_name("lifecycle.sh")
-_RUN: Final = (
-    "unshare --mount --pid --fork --kill-child sh -c "
-    """'mount -t proc proc "$1/proc" && exec chroot "$1" sh /root/lifecycle.sh' sh "$1" """
-)
+HERE: Final = Path(__file__).parent
+ALONE: Final = "unshare --mount --pid --fork --kill-child --uts --ipc --cgroup"
 """Among no other processes, and with none left behind."""
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+CHROOT: Final = (
+    f"""{ALONE} sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" sh /root/lifecycle.sh' """
+    """sh "$1" """
+)
+BOOT: Final = (
+    'chroot "$1" systemctl --quiet enable /root/lifecycle.service && '
+    f'{{ timeout 900 {ALONE} sh {HERE}/boot.sh "$1"; cat "$1/root/lifecycle.log"; }}'
+)
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt install it"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="boots systemd in namespaces: needs to be root"),
+]
 
 
 def newer(package: Package, target: Path) -> Path:
@@ -37,26 +49,32 @@ def newer(package: Package, target: Path) -> Path:
     return file
 
 
-@pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="needs mmdebstrap: apt install it")
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_nothing_of_it_is_left(suite: str, package: Package, tmp_path: Path) -> None:
-    files = {
-        "package.deb": package.file,
-        "newer.deb": newer(package, tmp_path),
-        "lifecycle.sh": SCRIPT,
+@pytest.mark.parametrize(
+    ("more", "how"), [("", CHROOT), ("systemd,", BOOT)], ids=["bare", "systemd"]
+)
+def test_nothing_of_it_is_left(
+    suite: str, more: str, how: str, package: Package, tmp_path: Path
+) -> None:
+    uploads = {
+        package.file: "/root/package.deb",
+        newer(package, tmp_path): "/root/newer.deb",
+        HERE / "lifecycle.sh": "/root/lifecycle.sh",
+        HERE / "lifecycle.service": "/root/lifecycle.service",
     }
     needed = re.sub(r" \([^)]*\)", "", package.field("Depends")).replace(" ", "")
     done = subprocess.run(
         [
             *("mmdebstrap", "--quiet", "--variant=minbase", "--format=null"),
-            *("--aptopt=Apt::Install-Recommends false", f"--include={needed}"),
-            *(f"--customize-hook=upload {file} /root/{name}" for name, file in files.items()),
-            f"--customize-hook={_RUN}",
+            *("--aptopt=Apt::Install-Recommends false", f"--include={more}{needed}"),
+            *(f"--customize-hook=upload {file} {name}" for file, name in uploads.items()),
+            f"--customize-hook={how}",
             *(suite, "/dev/null"),
         ],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        errors="replace",
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "lifecycle: purged: not a file is left" in done.stdout + done.stderr
+    assert "lifecycle: purged: not a file is left" in done.stdout, done.stdout

@@ -26,8 +26,18 @@ class Cache:
             fresh.mkdir(parents=True)
             try:
                 make(fresh)
-                fresh.rename(kept)
+                self._keep(fresh, kept)
             except BaseException:
                 shutil.rmtree(fresh)
                 raise
         return kept
+
+    @staticmethod
+    def _keep(fresh: Path, kept: Path) -> None:
+        try:
+            fresh.rename(kept)
+        except OSError:
+            # Another run made the same meanwhile.
+            if not kept.is_dir():
+                raise
+            shutil.rmtree(fresh)

@@ -34,6 +34,11 @@ class Kernel:
     image: Path
     modules: Path
 
+    @property
+    def series(self) -> str:
+        """As ``SUITE_OF`` names it: ``6.1`` of ``6.1.0-9-amd64``."""
+        return ".".join(self.release.split(".")[:2])
+
 
 def installed_kernel(series: str = "", root: Path = Path("/")) -> Kernel | None:
     """The newest kernel of the series under ``root`` that has its modules with it."""

@@ -29,8 +29,8 @@ QEMU: Final = "qemu-system-x86_64"
 PROCESSORS: Final = ("-accel", "tcg,thread=multi", "-smp", "2")
 ADDRESS: Final = "10.0.2.100"
 """Where the guest finds what is forwarded."""
-BOOT_SECONDS: Final = 240.0
-"""Ten are enough on an idle machine."""
+BOOT_SECONDS: Final = 600.0
+"""Ten are enough on an idle machine, forty for a Dom0."""
 GRACE: Final = 60.0
 """Seconds that a job's end may be late before the guest counts as hung."""
 
@@ -98,7 +98,10 @@ class Qemu:
         """Run a shell script in the guest.  Raises ``GuestError`` where no answer comes."""
         encoded = base64.b64encode(script.encode()).decode()
         start = time.monotonic()
-        self._line.sendall(f"{seconds} {encoded}\n".encode())
+        try:
+            self._line.sendall(f"{seconds} {encoded}\n".encode())
+        except BrokenPipeError:
+            raise GuestError(self._silence("has ended")) from None
         status, _, output = self._answer(seconds + GRACE).partition(" ")
         elapsed = time.monotonic() - start
         return Job(int(status), base64.b64decode(output).decode(errors="replace"), elapsed)

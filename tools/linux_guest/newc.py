@@ -42,7 +42,10 @@ class Archive:
         self._pad(len(data))
 
     def add_tar(self, tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> None:
-        """Every wanted member of a tar archive; a hard link becomes a copy."""
+        """Every wanted member of a tar archive; a hard link becomes a copy.
+
+        With its time: by that Python knows whether what it compiled is still true.
+        """
         for member in _plain(tar, wanted):
             source = member
             while source.islnk():
@@ -56,6 +59,7 @@ class Archive:
                 size,
                 (source.uid, source.gid),
                 (source.devmajor, source.devminor) if source.isdev() else (0, 0),
+                time=int(source.mtime),
             )
             if data is not None:
                 self._out.write(data)
@@ -70,10 +74,12 @@ class Archive:
         size: int,
         owner: tuple[int, int] = (0, 0),
         device: tuple[int, int] = (0, 0),
+        *,
+        time: int = 0,
     ) -> None:
         encoded = name.encode() + b"\0"
         self._inode += 1
-        fields = (self._inode, mode, *owner, 1, 0, size, 0, 0, *device, len(encoded), 0)
+        fields = (self._inode, mode, *owner, 1, time, size, 0, 0, *device, len(encoded), 0)
         self._out.write(b"070701" + b"".join(b"%08x" % field for field in fields) + encoded)
         self._pad(6 + 8 * len(fields) + len(encoded))
 

@@ -30,16 +30,41 @@ def root_archive(
     cache: Cache, suite: str = SUITE, packages: Sequence[str] = PACKAGES, variant: str = "essential"
 ) -> Path:
     """The root as a cpio archive, kept under a name that changes with its content."""
-    wanted = "\n".join((suite, *packages, *LEFT_OUT))
-    digest = hashlib.sha256(wanted.encode()).hexdigest()[:12]
-    folder = cache.folder(f"root-{digest}", lambda target: _make(target, suite, packages, variant))
-    return folder / "root.cpio"
+
+    def make(target: Path) -> None:
+        tarball = target / "root.tar"
+        _debian(tarball, suite, packages, variant)
+        write_archive(target / "root.cpio", tarball)
+        tarball.unlink()
+
+    return cache.folder(_name("root", suite, packages, variant), make) / "root.cpio"
 
 
-def _make(target: Path, suite: str, packages: Sequence[str], variant: str) -> None:
+def root_tarball(
+    cache: Cache, suite: str, packages: Sequence[str], variant: str = "minbase"
+) -> Path:
+    """The same as a tar archive, for one to install more in it."""
+
+    def make(target: Path) -> None:
+        _debian(target / "root.tar", suite, packages, variant)
+
+    return cache.folder(_name("debian", suite, packages, variant), make) / "root.tar"
+
+
+def write_archive(target: Path, tarball: Path) -> None:
+    """What is wanted of a root, as the kernel unpacks it."""
+    with tarfile.open(tarball) as tar, target.open("wb") as out, Archive(out) as archive:
+        archive.add_tar(tar, _wanted)
+
+
+def _name(kind: str, suite: str, packages: Sequence[str], variant: str) -> str:
+    wanted = "\n".join(("with times", variant, suite, *packages, *LEFT_OUT))
+    return f"{kind}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+
+
+def _debian(tarball: Path, suite: str, packages: Sequence[str], variant: str) -> None:
     require("mmdebstrap")
     print(f"  making a root: Debian {suite} with {' '.join(packages)}", flush=True)
-    tarball = target / "root.tar"
     run(
         "mmdebstrap",
         *("--quiet", f"--variant={variant}", f"--include={','.join(packages)}"),
@@ -47,13 +72,6 @@ def _make(target: Path, suite: str, packages: Sequence[str], variant: str) -> No
         "--aptopt=Apt::Install-Recommends false",
         *(suite, str(tarball)),
     )
-    with (
-        tarfile.open(tarball) as tar,
-        (target / "root.cpio").open("wb") as out,
-        Archive(out) as archive,
-    ):
-        archive.add_tar(tar, _wanted)
-    tarball.unlink()
 
 
 def _wanted(name: str) -> bool:

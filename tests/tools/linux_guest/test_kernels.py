@@ -26,10 +26,11 @@ def test_the_series_is_matched_whole(tmp_path: Path) -> None:
     install(tmp_path, "6.12.1+deb13-amd64", "usr/lib/modules")
     found = installed_kernel("6.1", tmp_path)
     assert found is not None
-    assert found.release == "6.1.0-9-amd64"
+    assert (found.release, found.series) == ("6.1.0-9-amd64", "6.1")
     found = installed_kernel("6.12", tmp_path)
     assert found is not None
     assert found.modules == tmp_path / "usr/lib/modules/6.12.1+deb13-amd64"
+    assert found.series == "6.12"
     assert installed_kernel("6.6", tmp_path) is None
 
 

@@ -15,6 +15,7 @@ class Entry(NamedTuple):
     uid: int
     device: tuple[int, int]
     data: bytes
+    time: int = 0
 
 
 def unpacked(archive: bytes) -> dict[str, Entry]:
@@ -25,14 +26,15 @@ def unpacked(archive: bytes) -> dict[str, Entry]:
         assert at % 4 == 0
         assert archive[at : at + 6] == b"070701"
         fields = [int(archive[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
-        _, mode, uid, _, _, _, size, _, _, major, minor, name_size, _ = fields
+        _, mode, uid, _, _, time, size, _, _, major, minor, name_size, _ = fields
         name = archive[at + 110 : at + 110 + name_size]
         assert name.endswith(b"\0")
         at += (110 + name_size + 3) // 4 * 4
         if name == b"TRAILER!!!\0":
             assert at == len(archive)
             return found
-        found[name[:-1].decode()] = Entry(mode, uid, (major, minor), archive[at : at + size])
+        data = archive[at : at + size]
+        found[name[:-1].decode()] = Entry(mode, uid, (major, minor), data, time)
         at += (size + 3) // 4 * 4
 
 
@@ -63,7 +65,8 @@ def test_members_of_a_tar_archive() -> None:
         tar.addfile(member(".", tarfile.DIRTYPE))
         tar.addfile(member("./bin", tarfile.DIRTYPE, mode=0o755))
         tar.addfile(
-            member("./bin/sh", tarfile.REGTYPE, mode=0o4755, uid=7, size=3), io.BytesIO(b"abc")
+            member("./bin/sh", tarfile.REGTYPE, mode=0o4755, uid=7, size=3, mtime=9),
+            io.BytesIO(b"abc"),
         )
         tar.addfile(member("./bin/hard", tarfile.LNKTYPE, linkname="./bin/sh"))
         tar.addfile(member("./bin/soft", tarfile.SYMTYPE, linkname="sh", mode=0o777))
@@ -72,7 +75,7 @@ def test_members_of_a_tar_archive() -> None:
     tarball.seek(0)
     with tarfile.open(fileobj=tarball) as tar, Archive(out) as archive:
         archive.add_tar(tar, lambda name: "unwanted" not in name)
-    shell = Entry(stat.S_IFREG | 0o4755, 7, (0, 0), b"abc")
+    shell = Entry(stat.S_IFREG | 0o4755, 7, (0, 0), b"abc", 9)
     assert unpacked(out.getvalue()) == {
         "bin": Entry(stat.S_IFDIR | 0o755, 0, (0, 0), b""),
         "bin/sh": shell,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tools.linux_guest.errors import GuestError
 from tools.linux_guest.initramfs import GUEST_FILES, write_initramfs
 from tools.linux_guest.machine import Forward, Machine
 from tools.linux_guest.mounts import CACHES, DIALECTS, By, mounts
@@ -42,6 +43,10 @@ def test_both_dialects_in_every_cache_mode(kernel: Kernel, folder: Path, leak_fr
             left = (export / mount.name / "left-behind").read_text()
             assert left == "".join(f"{number}\n" for number in range(1, 1001))
             assert [path.name for path in (export / mount.name).iterdir()] == ["left-behind"]
+        guest._process.kill()
+        guest._process.wait()
+        with pytest.raises(GuestError, match="has ended"):
+            guest.run("true")
     assert "Traceback" not in server.log.read_text()
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.guests import KERNELS, Guest
 from tests.lab.guests import LAB as GUEST_ROOTS
-from tests.lab.guests import Guest
 from tests.lab.service import Service
+from tests.lab.unit import SYSTEMD, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def pytest_exception_interact(
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
     """The running program."""
-    with Service() as service:
+    with Unit() if SYSTEMD.is_dir() else Service() as service:
         yield service
 
 
@@ -45,6 +46,13 @@ def service() -> Iterator[Service]:
 def guest(service: Service) -> Iterator[Guest]:
     """A guest that mounts, for all tests of a module."""
     with Guest() as guest:
+        yield guest
+
+
+@pytest.fixture(scope="module", params=KERNELS)
+def each_guest(service: Service, request: pytest.FixtureRequest) -> Iterator[Guest]:
+    """A guest that mounts, with each kernel in turn."""
+    with Guest(kernel=request.param) as guest:
         yield guest
 
 

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from typing import Self
 
 LAB: Final = Path("/lab")
-BOOT_SECONDS: Final = 120.0
+OWN: Final = ".".join(os.uname().release.split(".")[:2])
+"""The series of Dom0's kernel."""
+KERNELS: Final = ("6.1", "6.12")
+"""The series that a guest can have."""
+BOOT_SECONDS: Final = 300.0
 GRACE: Final = 60.0
 
 _CONFIGURATION: Final = """\
@@ -41,7 +45,7 @@ on_crash = "destroy"
 
 @dataclass(frozen=True)
 class Root:
-    """What a guest boots: an archive in ``/lab``, and the MiB that it needs."""
+    """What a guest boots: an archive beside its kernel, and the MiB that it needs."""
 
     file: str
     memory: int
@@ -50,7 +54,7 @@ class Root:
 MOUNTING: Final = Root("mounting.cpio", 256)
 """Busybox, and the kernel's 9p client."""
 PYTHON: Final = Root("python.cpio", 768)
-"""Python with what the frontend needs, and no 9p client."""
+"""Python with what the frontend needs, and no 9p client; for Dom0's own kernel."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,13 @@ class Guest:
 
     _names: Final = count(1)
 
-    def __init__(self, root: Root = MOUNTING, more: str = "") -> None:
+    def __init__(self, root: Root = MOUNTING, more: str = "", *, kernel: str = OWN) -> None:
         """Create it, with ``more`` lines of configuration, and wait until it is up."""
         self.name: Final = f"lab{next(self._names)}"
         configuration = Path(f"/run/{self.name}.cfg")
+        lab = LAB if kernel == OWN else LAB / kernel
         configuration.write_text(
-            _CONFIGURATION.format(name=self.name, lab=LAB, root=root.file, memory=root.memory)
+            _CONFIGURATION.format(name=self.name, lab=lab, root=root.file, memory=root.memory)
             + more
         )
         xl("create", "-q", str(configuration))

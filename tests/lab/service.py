@@ -23,8 +23,12 @@ class Service:
         """Start it and wait until it answers."""
         with LOG.open("ab") as log:
             self._process = subprocess.Popen([PROGRAM, "run", "-v"], stderr=log)
-        self.pid: Final = self._process.pid
         until(self._answers, 60, "the supervisor does not answer")
+
+    @property
+    def pid(self) -> int:
+        """The supervisor of the moment."""
+        return self._process.pid
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, LOG.read_text()

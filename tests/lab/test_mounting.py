@@ -56,17 +56,17 @@ def _given_back(guest: Guest) -> Iterator[None]:
 @pytest.mark.parametrize("cache", ["none", "loose"])
 @pytest.mark.parametrize("dialect", ["9p2000.L", "9p2000.u"])
 def test_what_the_guest_writes_is_in_dom0_and_the_other_way_round(
-    service: Service, guest: Guest, export: Path, dialect: str, cache: str
+    service: Service, each_guest: Guest, export: Path, dialect: str, cache: str
 ) -> None:
     (export / "from-dom0").write_bytes(os.urandom(1_000_001))
-    device = attach(guest.domid, export)
-    guest.check(mount(dialect, f"cache={cache}"))
+    device = attach(each_guest.domid, export)
+    each_guest.check(mount(dialect, f"cache={cache}"))
     (shown,) = service.devices()
     assert (shown["dialect"].lower(), shown["msize"]) == (dialect.lower(), 524288)
-    seen = guest.check(WORK).split()
+    seen = each_guest.check(WORK).split()
     assert seen == [sha256(export / "from-dom0"), sha256(export / "from-guest"), "hello", "renamed"]
     assert sorted(os.listdir(export)) == ["from-dom0", "from-guest"]
-    command("detach", str(guest.domid), "--devid", device)
+    command("detach", str(each_guest.domid), "--devid", device)
     assert service.devices() == []
 
 

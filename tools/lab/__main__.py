@@ -8,20 +8,23 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.lab import suite
 from tools.lab.build import LAB, build
+from tools.lab.images import PLAIN, SYSTEMD
 from tools.lab.machine import XenMachine
 from tools.lab.stacks import STACKS
 from tools.linux_guest.errors import GuestError
 from tools.linux_guest.programs import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tools.lab.stacks import Stack
+    from tools.lab.suite import Outcome
 
 
 def arguments() -> argparse.Namespace:
@@ -31,7 +34,18 @@ def arguments() -> argparse.Namespace:
         description="Run the lab's tests under real Xen, in QEMU.",
         epilog="example: make lab ARGS='tests/lab/test_mounting.py -k loose'",
     )
-    parser.add_argument("--stack", choices=list(STACKS), default="12", help="Debian; default: 12")
+    parser.add_argument(
+        "--stack",
+        choices=[*STACKS, "all"],
+        default="12",
+        help="Debian's release, or all, one after the other; default: 12",
+    )
+    parser.add_argument(
+        "--init",
+        choices=(PLAIN, SYSTEMD),
+        default=PLAIN,
+        help="Dom0's: a script, or all that Debian starts, with udev and our unit; default: plain",
+    )
     parser.add_argument(
         "--seconds", type=int, default=3600, help="after which the tests count as hung"
     )
@@ -44,16 +58,16 @@ def arguments() -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def started(stack: Stack, logs: Path) -> Iterator[XenMachine]:
+def started(stack: Stack, logs: Path, init: str) -> Iterator[XenMachine]:
     """A machine that is up, made anew."""
-    require("qemu-system-x86_64", "mmdebstrap")
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     with contextlib.ExitStack() as undo:
-        scratch = Path(tempfile.mkdtemp(prefix="xfp-lab-"))
+        # Beside what is kept, not in /tmp, which may lie in memory.
+        scratch = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
         undo.callback(shutil.rmtree, scratch)
         print(f"lab: {stack.title}", flush=True)
-        built = build(stack, scratch)
+        built = build(stack, scratch, init)
         start = time.monotonic()
         machine = undo.enter_context(
             XenMachine(built.xen, built.kernel, built.dom0, logs, disk=built.workloads)
@@ -76,32 +90,53 @@ def shell(machine: XenMachine) -> None:
             print(f"[status {job.status}]")
 
 
+def tests(stack: str, args: argparse.Namespace) -> list[Outcome]:
+    """Run them in a machine of their own.  Raises ``GuestError``."""
+    logs = LAB / "logs" / stack
+    with started(STACKS[stack], logs, args.init) as machine:
+        try:
+            found = suite.run(machine, args.pytest, args.seconds, sys.stdout.write)
+        finally:
+            suite.fetch_logs(machine, logs)
+    (logs / "table.txt").write_text(f"{suite.table({stack: found})}\n")
+    return found
+
+
+def all_tests(stacks: Sequence[str], args: argparse.Namespace) -> int:
+    """Run them in each stack, print one table; the exit status."""
+    start = time.monotonic()
+    found, broken = {}, False
+    for stack in stacks:
+        try:
+            found[stack] = tests(stack, args)
+        except GuestError as error:
+            print(f"lab: {error}", file=sys.stderr)
+            broken = True
+    outcomes = [outcome for run in found.values() for outcome in run]
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    verdicts = f"{counts['ok']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped"
+    took = f"{time.monotonic() - start:.0f} s; logs are in {LAB / 'logs'}"
+    print(f"\n{suite.table(found)}\n\nlab: {verdicts}; {took}")
+    return 1 if broken or counts["FAILED"] or not counts["ok"] else 0
+
+
 def main() -> int:
     """The exit status: 0 all is well, 1 something failed, 2 wrong usage."""
     args = arguments()
-    start = time.monotonic()
-    logs = LAB / "logs" / args.stack
+    stacks = list(STACKS) if args.stack == "all" else [args.stack]
     try:
-        with started(STACKS[args.stack], logs) as machine:
-            if args.shell:
-                shell(machine)
-                return 0
-            try:
-                found = suite.run(machine, args.pytest, args.seconds, sys.stdout.write)
-            finally:
-                suite.fetch_logs(machine, logs)
+        require("qemu-system-x86_64", "mmdebstrap")
+        if not args.shell:
+            return all_tests(stacks, args)
+        with started(STACKS[stacks[0]], LAB / "logs" / stacks[0], args.init) as machine:
+            shell(machine)
     except GuestError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted", file=sys.stderr)
         return 130
-    failed = sum(outcome.verdict == "FAILED" for outcome in found)
-    text = suite.table(found)
-    (logs / "table.txt").write_text(f"{text}\n")
-    took = f"{time.monotonic() - start:.0f} s; logs are in {logs}"
-    print(f"\n{text}\n\nlab: {len(found) - failed} passed, {failed} failed; {took}")
-    return 1 if failed or not found else 0
+    return 0
 
 
 if __name__ == "__main__":

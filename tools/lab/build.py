@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tools.lab.hypervisor import hypervisor
 from tools.lab.images import SOURCE, write_dom0, write_mounting_guest, write_python_guest
+from tools.lab.package import installed, package
 from tools.linux_guest.cache import Cache
-from tools.linux_guest.kernels import Kernel, kernel
-from tools.linux_guest.root import root_archive
+from tools.linux_guest.kernels import SUITE_OF, Kernel, kernel
+from tools.linux_guest.root import root_archive, root_tarball
 
 if TYPE_CHECKING:
     from tools.lab.stacks import Stack
@@ -27,18 +28,27 @@ class Built(NamedTuple):
     """A root as an archive: too large for every Dom0's memory, so it is a disk."""
 
 
-def build(stack: Stack, target: Path) -> Built:
+def build(stack: Stack, target: Path, init: str) -> Built:
     """Make the images in ``target`` from what is kept.  Raises ``GuestError``."""
     cache = Cache(LAB / "kept")
     linux = kernel(stack.kernel, cache)
     xen = hypervisor(stack, cache)
-    guest_root = root_archive(cache, stack.suite, stack.guest, "minbase")
+    tarball = root_tarball(cache, stack.suite, stack.dom0)
+    python_root = root_archive(cache, stack.suite, stack.guest, "minbase")
     workloads = root_archive(cache, stack.suite, stack.workloads)
-    dom0_root = root_archive(cache, stack.suite, stack.dom0, "minbase")
     mounting, python = target / "mounting.cpio", target / "python.cpio"
     write_mounting_guest(mounting, linux)
-    write_python_guest(python, linux, guest_root)
-    write_dom0(target / "dom0.cpio", linux, dom0_root, [mounting, python])
-    for guest in (mounting, python):
-        guest.unlink()
-    return Built(xen, linux, target / "dom0.cpio", workloads)
+    write_python_guest(python, linux, python_root)
+    others = {}
+    for series in SUITE_OF.keys() - {stack.kernel}:
+        other, root = kernel(series, cache), target / series / mounting.name
+        root.parent.mkdir()
+        write_mounting_guest(root, other)
+        others[other] = [root]
+    print("  building and installing our package", flush=True)
+    root = installed(target, tarball, package(target))
+    dom0 = target / "dom0.cpio"
+    write_dom0(dom0, linux, root, [mounting, python], others=others, installed=True, init=init)
+    for part in (root, mounting, python):
+        part.unlink()
+    return Built(xen, linux, dom0, workloads)

@@ -1,4 +1,4 @@
-"""The roots of Dom0 and of the guests: Debian's, and over it our program, modules and scripts."""
+"""The roots of Dom0 and of the guests: Debian's, and over it modules, scripts and tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import stat
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from tools.linux_guest.initramfs import add_busybox, add_folder, add_modules
@@ -13,7 +14,7 @@ from tools.linux_guest.modules import load_order
 from tools.linux_guest.newc import Archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tools.linux_guest.kernels import Kernel
 
@@ -27,6 +28,7 @@ _DOM0: Final = (
     *("virtio_pci", "virtio_console", "virtio_blk"),
     *("xenfs", "xen_gntdev", "xen_gntalloc", "xen_evtchn", "xen_privcmd"),
 )
+"""Modules that udev or Xen's init script load; and the one for tests that grant pages in Dom0."""
 MOUNTS: Final = ("9p", "9pnet_xen")
 """Modules of a guest that mounts shares."""
 PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
@@ -34,23 +36,32 @@ PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
 TREES: Final = ("tests/contract", "tests/lab", "tools/linux_guest")
 """What Dom0 and a guest have of the source, beside the program."""
 
-_LAUNCHER: Final = f"""\
-#!/usr/bin/python3 -I
-import sys
-
-sys.path.insert(0, "/{PROGRAM}")
-if __name__ == "__main__":
-    from {{module}}.cli import main
-
-    sys.exit(main())
-"""
-_CONFIGURATION: Final = b"""\
-# Emulated processors need their time to start a worker.
-[timeouts]
-start = 60
-"""
-_COMMANDS: Final = {"xen-fileproxy": "backend", "xen-fileproxy-front": "frontend_stub"}
 _PACKAGES: Final = ("protocol", "backend", "frontend_stub")
+
+_CONFIGURATION: Final = {
+    # Emulated processors need their time to start a worker.
+    "etc/xen/xen-fileproxy.toml": "[timeouts]\nstart = 60\n",
+    "etc/default/xen": "XENCONSOLED_ARGS=--log=guest\n",
+    # Else systemd takes this for a first boot, and enables what it finds.
+    "etc/machine-id": f"{'e' * 32}\n",
+    # Nor is it broken because the machine that emulates it is busy.
+    "etc/systemd/system.conf.d/lab.conf": (
+        "[Manager]\nDefaultTimeoutStartSec=10min\nDefaultDeviceTimeoutSec=10min\n"
+    ),
+    "etc/modules-load.d/lab.conf": "xen-gntalloc\n",
+}
+"""Dom0's, where it differs from what the packages bring."""
+_MASKED: Final = (
+    *("getty.target", "timers.target", "systemd-user-sessions.service"),
+    *("systemd-update-utmp.service", "systemd-update-utmp-runlevel.service"),
+    *("modprobe@.service", "e2scrub_reap.service", "systemd-random-seed.service"),
+    *("dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount"),
+)
+"""What costs an emulated processor seconds: nobody logs in, there is no disk, nothing stays."""
+PLAIN: Final = "plain"
+SYSTEMD: Final = "systemd"
+"""What Dom0's first process is: a script that starts what tests need, or all that Debian starts."""
+_UNITS: Final = "etc/systemd/system"
 
 
 def write_mounting_guest(target: Path, kernel: Kernel) -> None:
@@ -80,18 +91,61 @@ def write_dom0(
     root: Path,
     guests: Sequence[Path],
     trees: Iterable[str] = TREES,
+    *,
+    others: Mapping[Kernel, Sequence[Path]] = MappingProxyType({}),
+    installed: bool = False,
+    init: str = PLAIN,
 ) -> None:
-    """Dom0, with the guests' kernel and roots in ``/lab``."""
+    """Dom0, with the guests' kernel and roots in ``/lab``, and ``others`` in ``/lab/SERIES``.
+
+    The program is copied, if the root does not have it ``installed``.
+    """
     with _over(root, target) as archive:
-        archive.add("lab", stat.S_IFDIR | 0o755)
-        add_modules(archive, load_order(kernel.modules, _DOM0), "lab/modules")
-        for file in (kernel.image, *guests):
-            name = "vmlinuz" if file == kernel.image else file.name
-            archive.add(f"lab/{name}", stat.S_IFREG | 0o644, file.read_bytes())
-        _add_program(archive)
-        archive.add("etc/xen/xen-fileproxy.toml", stat.S_IFREG | 0o644, _CONFIGURATION)
+        _add_guests(archive, "lab", kernel, guests)
+        for linux, roots in others.items():
+            _add_guests(archive, f"lab/{linux.series}", linux, roots)
+        _add_installed_modules(archive, kernel)
+        if not installed:
+            _add_program(archive)
         _add_source(archive, trees)
-        archive.add("init", stat.S_IFREG | 0o755, (HERE / "dom0" / "init").read_bytes())
+        archive.add("etc/systemd/system.conf.d", stat.S_IFDIR | 0o755)
+        for name, text in _CONFIGURATION.items():
+            archive.add(name, stat.S_IFREG | 0o644, text.encode())
+        _add_jobs(archive)
+        first = HERE / "dom0" / ("init" if init == PLAIN else f"init-{init}")
+        archive.add("init", stat.S_IFREG | 0o755, first.read_bytes())
+
+
+def _add_guests(archive: Archive, folder: str, kernel: Kernel, roots: Sequence[Path]) -> None:
+    archive.add(folder, stat.S_IFDIR | 0o755)
+    for name, file in (("vmlinuz", kernel.image), *((root.name, root) for root in roots)):
+        archive.add(f"{folder}/{name}", stat.S_IFREG | 0o644, file.read_bytes())
+
+
+def _add_installed_modules(archive: Archive, kernel: Kernel) -> None:
+    """Where modprobe(8) finds them, after depmod(8)."""
+    folder = f"usr/lib/modules/{kernel.release}"
+    archive.add("usr/lib/modules", stat.S_IFDIR | 0o755)
+    archive.add(folder, stat.S_IFDIR | 0o755)
+    for module, content in load_order(kernel.modules, _DOM0):
+        archive.add(f"{folder}/{module}.ko", stat.S_IFREG | 0o644, content)
+    for name in ("modules.builtin", "modules.order"):
+        content = (kernel.modules / name).read_bytes() if name == "modules.builtin" else b""
+        archive.add(f"{folder}/{name}", stat.S_IFREG | 0o644, content)
+
+
+def _add_jobs(archive: Archive) -> None:
+    """The unit that runs what the host sends, and what else differs in systemd."""
+    archive.add("lab/jobs", stat.S_IFREG | 0o755, (HERE / "dom0" / "jobs").read_bytes())
+    for file in ("lab.service", "xen-fileproxy.service.d/lab.conf"):
+        for folder in Path(file).parents[:-1]:
+            archive.add(f"{_UNITS}/{folder}", stat.S_IFDIR | 0o755)
+        content = (HERE / "dom0" / file).read_bytes()
+        archive.add(f"{_UNITS}/{file}", stat.S_IFREG | 0o644, content)
+    for unit in _MASKED:
+        archive.add(f"{_UNITS}/{unit}", stat.S_IFLNK | 0o777, b"/dev/null")
+    wanted = f"{_UNITS}/multi-user.target.wants/lab.service"
+    archive.add(wanted, stat.S_IFLNK | 0o777, b"../lab.service")
 
 
 class _over(Archive):  # noqa: N801 -- reads as a with statement's verb
@@ -115,19 +169,20 @@ def _add_guest(archive: Archive, kernel: Kernel, modules: Iterable[str]) -> None
 
 
 def _add_program(archive: Archive) -> None:
-    """The program as a package would install it: a private directory, and launchers."""
+    """The program as the package installs it: a private directory, and launchers."""
     archive.add(PROGRAM, stat.S_IFDIR | 0o755)
     for package in _PACKAGES:
         _add_tree(archive, package, PROGRAM)
-    for command, module in _COMMANDS.items():
-        text = _LAUNCHER.format(module=module).encode()
-        archive.add(f"usr/bin/{command}", stat.S_IFREG | 0o755, text)
+    add_folder(archive, SOURCE / "tools" / "dom0" / "bin", "usr/bin")
 
 
 def _add_source(archive: Archive, trees: Iterable[str]) -> None:
+    """The tests, beside which Python finds the installed program."""
     archive.add("lab", stat.S_IFDIR | 0o755)
     archive.add(TESTS, stat.S_IFDIR | 0o755)
-    for tree in (*_PACKAGES, *trees):
+    for package in _PACKAGES:
+        archive.add(f"{TESTS}/{package}", stat.S_IFLNK | 0o777, f"/{PROGRAM}/{package}".encode())
+    for tree in trees:
         *above, _ = accumulate(tree.split("/"), lambda path, name: f"{path}/{name}")
         for folder in above:
             archive.add(f"{TESTS}/{folder}", stat.S_IFDIR | 0o755)

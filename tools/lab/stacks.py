@@ -31,7 +31,7 @@ class Stack:
             *(f"xen-utils-{self.xen}", "xen-utils-common", "xenstore-utils"),
             *_PYTHON,
             *("python3-rich", "python3-pytest", "python3-pytest-timeout", "python3-hypothesis"),
-            *("busybox-static", "kmod", "libseccomp2", "procps"),
+            *("busybox-static", "kmod", "libseccomp2", "procps", "systemd-sysv", "udev"),
         )
 
     @property

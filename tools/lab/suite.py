@@ -12,7 +12,7 @@ from tools.lab.images import TESTS
 from tools.linux_guest.errors import GuestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tools.lab.machine import XenMachine
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 REPORT: Final = "/run/report.xml"
 OUTPUT: Final = "/run/pytest.log"
 ENDED: Final = "/run/tests-ended"
-LOGS: Final = "/var/log/xen-fileproxy.log /var/log/xen/console/*"
+LOGS: Final = "/run/journal.log /var/log/xen-fileproxy.log /var/log/xen/*"
+TEST_SECONDS: Final = 1200
+"""For one test, on a machine that is busy with other things too."""
 TURN: Final = 10
 """Seconds that a look at the tests' output waits for their end."""
 
@@ -40,7 +42,10 @@ def run(
 ) -> list[Outcome]:
     """All tests, or what ``options`` of pytest leave.  Raises ``GuestError``."""
     chosen = " ".join(map(shlex.quote, options)) or "tests/lab"
-    pytest = f"python3 -m pytest -v -p no:cacheprovider -m 'not long' --junit-xml={REPORT}"
+    pytest = (
+        f"python3 -m pytest -v -p no:cacheprovider -m 'not long' --timeout={TEST_SECONDS}"
+        f" --junit-xml={REPORT}"
+    )
     follow(machine, f"{pytest} {chosen}", seconds, say)
     report = machine.run(f"cat {REPORT}")
     if report.status:
@@ -69,6 +74,7 @@ def follow(machine: XenMachine, command: str, seconds: int, say: Callable[[str],
 
 def fetch_logs(machine: XenMachine, target: Path) -> None:
     """Keep Dom0's logs in ``target``."""
+    machine.run("[ ! -d /run/systemd/system ] || journalctl --no-pager >/run/journal.log", 120)
     packed = machine.run(f"tar -cz {OUTPUT} {LOGS} 2>/dev/null | base64 -w 0", 120).output
     (target / "dom0-logs.tar.gz").write_bytes(base64.b64decode(packed))
 
@@ -88,11 +94,22 @@ def outcomes(report: str) -> list[Outcome]:
     return found
 
 
-def table(found: Sequence[Outcome]) -> str:
-    """In columns."""
-    width = max((len(outcome.name) for outcome in found), default=0)
-    lines = []
-    for outcome in found:
-        why = f"  {outcome.why.splitlines()[0][:100]}" if outcome.why else ""
-        lines.append(f"{outcome.name:{width}}  {outcome.verdict:8}{outcome.seconds:7.1f} s{why}")
-    return "\n".join(lines)
+def table(runs: Mapping[str, Sequence[Outcome]]) -> str:
+    """A line per test, with a column per stack; and why, where a test did not pass."""
+    names = dict.fromkeys(outcome.name for run in runs.values() for outcome in run)
+    width = max(map(len, names), default=0)
+    cells = {(stack, outcome.name): outcome for stack, run in runs.items() for outcome in run}
+    lines = [f"{'':{width}}" + "".join(f"  {f'Debian {stack}':<18}" for stack in runs)]
+    for name in names:
+        found = [cells.get((stack, name)) for stack in runs]
+        lines.append(f"{name:{width}}" + "".join(f"  {_cell(outcome):<18}" for outcome in found))
+        lines += [
+            f"    {outcome.why.splitlines()[0][:130]}"
+            for outcome in found
+            if outcome and outcome.why
+        ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(outcome: Outcome | None) -> str:
+    return f"{outcome.verdict:8}{outcome.seconds:7.1f} s" if outcome else "-"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RULE: Final = "60-xen-fileproxy.rules"
 SCRIPT: Final = "/etc/xen/scripts/fileproxy"
 
-_PACKAGE: Final = "install the Debian package; or copy it, as docs/install.md says"
+_PACKAGE: Final = "install the Debian package (make deb), or copy the file from tools/dom0"
 
 # In each one's own order of precedence: systemd.unit(5), udev(7).
 _UNITS: Final = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, TextIO
 
 from backend.commands.failure import CommandError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from backend.doctor.examination import Examined
 
-HELP = "check all that serving guests needs of this machine, and say what to do"
+HELP = "look at all that serving guests needs here, say what to do, and fail if there is a problem"
 EXAMPLE = "xen-fileproxy doctor --json | jq '.checks[] | select(.verdict == \"problem\")'"
 
 _STYLES: Final = {
@@ -65,7 +66,8 @@ def _count(found: list[Examined], verdict: Verdict) -> int:
 
 def show(found: list[Examined], out: TextIO) -> None:
     """For people: in colour on a terminal."""
-    if out.isatty():
+    # That it is missing is one of the things to say.
+    if out.isatty() and find_spec("rich"):
         _show_rich(found, out)
     else:
         _show_plain(found, out)

@@ -124,7 +124,9 @@ def _rule(machine: Machine) -> Iterator[Finding]:
 
 def _script(machine: Machine) -> Iterator[Finding]:
     path = machine.path(SCRIPT)
-    if not path.exists():
+    if not machine.wants_xen:
+        yield not_here("hotplug scripts are Xen's toolstack's")
+    elif not path.exists():
         yield warning(f"{SCRIPT} is not installed: script=fileproxy fails", _PACKAGE)
     elif not os.access(path, os.X_OK):
         yield warning(f"{SCRIPT} is not executable", f"chmod 755 {SCRIPT}")

@@ -105,3 +105,5 @@ def test_a_script(ground: Ground, look: Look) -> None:
     assert "is not executable" in verdict(look, "hotplug script", machine)[1]
     path.chmod(0o755)
     assert verdict(look, "hotplug script", machine) == (Verdict.OK, f"{SCRIPT} is installed")
+    embedded = replace(machine, config=Config(platform="embedded:/tmp/hv"))
+    assert verdict(look, "hotplug script", embedded)[0] is Verdict.NOT_HERE

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Generator
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -277,7 +276,8 @@ class Connection:
     def _call(self, lane: Lane, request: Request) -> bytes | None:
         """Any other request: its handler, whose answer may come later."""
         answer = HANDLERS[type(request)](self.session, request)
-        if not isinstance(answer, (Generator, Parked)):
+        # Messages are tuples, and what comes later is none; an abstract class takes longer to ask.
+        if isinstance(answer, tuple):
             return encode(answer)
         return self._wait(lane, request.tag, answer)
 

@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backend import logs
@@ -32,7 +33,7 @@ from backend.worker.supervision import Supervision
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from backend.worker.settings import WorkerSettings
     from protocol.xenpv.ids import Evtchn
@@ -116,11 +117,6 @@ def _connect(
         max_msize=min(settings.max_msize, *(ring.requests.size for ring in rings)),
         listeners=listeners,
     )
-    lanes = [Lane(ring.requests, ring.replies, _notifier(events, ring.port)) for ring in rings]
+    lanes = [Lane(ring.requests, ring.replies, partial(events.notify, ring.port)) for ring in rings]
     trace = settings.trace and TraceWriter.open(settings.trace, settings.domid, settings.devid)
     return Connection(session, lanes, Counters(), trace or None)
-
-
-def _notifier(events: EventChannels, port: Evtchn) -> Callable[[], None]:
-    notify = events.notify
-    return lambda: notify(port)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tools.lab.bench.dom0 import Results, Turn
 
 KIB: Final = 1024
+_LEAST_CPU: Final = 0.2
+"""Seconds: twenty ticks of the clock by which Linux counts."""
 
 
 class Row(NamedTuple):
@@ -24,9 +26,9 @@ class Row(NamedTuple):
     """How many times faster ours is: the median of the turns' ratios."""
     lowest: float
     highest: float
-    our_cpu: float
-    """Milliseconds of our process's CPU for one operation."""
-    their_cpu: float
+    our_cpu: float | None
+    """Milliseconds of our process's CPU for one operation; ``None``: too few ticks to say."""
+    their_cpu: float | None
 
 
 def rows(turns: list[Turn]) -> list[Row]:
@@ -58,23 +60,29 @@ def _milliseconds(turns: list[Turn]) -> float:
     return 1000 * median(turn["seconds"] / turn["operations"] for turn in turns)
 
 
-def _cpu(turns: list[Turn]) -> float:
+def _cpu(turns: list[Turn]) -> float | None:
     # A tick is too long for a turn, so all of them together.
-    return 1000 * sum(turn["cpu"] for turn in turns) / sum(turn["operations"] for turn in turns)
+    seconds = sum(turn["cpu"] for turn in turns)
+    if seconds < _LEAST_CPU:
+        return None
+    return 1000 * seconds / sum(turn["operations"] for turn in turns)
 
 
 def jobs_table(found: list[Row], ours: str, theirs: str) -> str:
     """Rows in columns."""
     head = f"{'milliseconds for one':<24}{ours:>10}{theirs:>10}   {'times faster':<22}"
-    lines = [f"{head}{'CPU ' + ours:>10}{theirs:>10}{'ratio':>7}"]
+    lines = [f"{head}{'CPU ' + ours:>10}{theirs:>10}"]
     for row in found:
         spread = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
-        cheaper = row.their_cpu / row.our_cpu if row.our_cpu else float("nan")
         lines.append(
             f"{row.title:<24}{row.ours:>10.2f}{row.theirs:>10.2f}   {spread:<22}"
-            f"{row.our_cpu:>10.2f}{row.their_cpu:>10.2f}{cheaper:>7.2f}"
+            f"{_number(row.our_cpu):>10}{_number(row.their_cpu):>10}"
         )
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def costs_table(results: Results, ours: str, theirs: str) -> str:
@@ -89,6 +97,5 @@ def costs_table(results: Results, ours: str, theirs: str) -> str:
         ("nodes to InitWait, s", median(our["to_offer"]), median(their["to_offer"])),
         ("rings to Connected, s", median(our["to_connect"]), median(their["to_connect"])),
     ):
-        shown = "" if other is None else f"{other:.2f}"
-        together.append(f"{title:<48}{mine:>14.2f}{shown:>14}")
+        together.append(f"{title:<48}{_number(mine):>14}{_number(other):>14}")
     return "\n".join(together)

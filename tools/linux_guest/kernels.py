@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tarfile
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ SUITE_OF: Final = {"6.1": "bookworm", "6.12": "trixie"}
 """The Debian release that has each series."""
 
 _MODULE_FOLDERS: Final = (
-    *("drivers/virtio", "drivers/char", "drivers/net", "drivers/xen"),
+    *("drivers/block", "drivers/char", "drivers/net", "drivers/virtio", "drivers/xen"),
     *("net", "fs", "lib"),
 )
 
@@ -64,7 +65,8 @@ def kernel(series: str, cache: Cache) -> Kernel:
         raise GuestError(f"kernel {series}: known are {', '.join(SUITE_OF)}")
     if here := installed_kernel(series):
         return here
-    folder = cache.folder(f"kernel-{series}", lambda target: _fetch(series, target))
+    kept = hashlib.sha256("\n".join(_MODULE_FOLDERS).encode()).hexdigest()[:12]
+    folder = cache.folder(f"kernel-{series}-{kept}", lambda target: _fetch(series, target))
     fetched = installed_kernel(series, folder)
     if fetched is None:
         raise GuestError(f"{folder}: {PACKAGE} brought no kernel {series}; remove it and try again")

@@ -31,8 +31,8 @@ from tools.linux_guest.root import root_archive
 if TYPE_CHECKING:
     from tools.lab.bench.dom0 import Results
 
-PACKAGES: Final = ("qemu-system-xen", "linux-perf", "strace")
-"""What Dom0 has for a comparison and not for tests: QEMU, and what tells where time goes."""
+PACKAGES: Final = ("qemu-system-xen",)
+"""What Dom0 has for a comparison and not for tests."""
 CLOCKS: Final = {
     "instructions": ("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off", "-smp", "1"),
     "host": PROCESSORS,
@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
         description="Compare with QEMU's 9pfs backend, under real Xen in QEMU.",
         epilog="example: make bench-lab ARGS='--turns 2 --only read-4k create'",
     )
-    parser.add_argument("--turns", type=int, default=4, help="of each job and share; default: 4")
+    parser.add_argument("--turns", type=int, default=2, help="of each job and share; default: 2")
     parser.add_argument("--only", nargs="+", choices=JOBS, help="some jobs; default: all")
     parser.add_argument(
         "--clock", choices=CLOCKS, default="instructions", help="default: %(default)s"
@@ -61,9 +61,6 @@ def arguments() -> argparse.Namespace:
         "--options",
         default="version=9p2000.L,cache=none",
         help="of mount, for both shares; default: %(default)s",
-    )
-    parser.add_argument(
-        "--shell", metavar="SCRIPT", help="afterwards, run this shell script in Dom0 and print"
     )
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
     return parser.parse_args()
@@ -108,8 +105,6 @@ def measure(args: argparse.Namespace, logs: Path) -> Results:
         try:
             suite.follow(machine, command, _SECONDS, sys.stderr.write)
             results = machine.run(f"cat {RESULTS}")
-            if args.shell:
-                sys.stderr.write(machine.run(args.shell, 600).output)
         finally:
             suite.fetch_logs(machine, logs)
         if results.status:

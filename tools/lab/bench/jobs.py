@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,10 +25,8 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 DATA_BYTES: Final = 64 * MIB
 LISTED: Final = 2000
-FILES: Final = 250
-"""Files of a turn: four turns make the thousand."""
-
-Body = "Callable[[], None]"
+FILES: Final = 500
+"""Files of a turn: two turns make the thousand."""
 
 
 class Job(NamedTuple):
@@ -133,7 +130,6 @@ def main() -> None:
     """Obey the lines on the console, without end."""
     console = os.open("/dev/hvc0", os.O_RDWR | os.O_NOCTTY)
     with open(console, encoding="ascii") as lines:
-        print("@ready", file=sys.stderr)
         os.write(console, b"@ready\n")
         for line in lines:
             name, folder, turn = line.split()

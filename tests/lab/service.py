@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import signal
+    from collections.abc import Callable, Mapping
     from typing import Self
 
 PROGRAM: Final = "xen-fileproxy"
@@ -21,9 +24,15 @@ class Service:
 
     def __init__(self) -> None:
         """Start it and wait until it answers."""
+        self._process: subprocess.Popen[bytes]
+        self._start({})
+
+    def _start(self, environment: Mapping[str, str]) -> None:
         with LOG.open("ab") as log:
-            self._process = subprocess.Popen([PROGRAM, "run", "-v"], stderr=log)
-        until(self._answers, 60, "the supervisor does not answer")
+            self._process = subprocess.Popen(
+                [PROGRAM, "run", "-v"], stderr=log, env={**os.environ, **environment}
+            )
+        until(self._answers, 180, "the supervisor does not answer")
 
     @property
     def pid(self) -> int:
@@ -45,6 +54,18 @@ class Service:
         for child in _children(self.pid):
             found += _children(child)
         return found
+
+    def restart(
+        self,
+        number: signal.Signals,
+        meanwhile: Callable[[], object] = lambda: None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """End it by a signal that leaves the workers serving, and start the next."""
+        self._process.send_signal(number)
+        self._process.wait(120)
+        meanwhile()
+        self._start(environment)
 
     def close(self) -> None:
         """Stop it in order."""

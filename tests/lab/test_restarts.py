@@ -1,0 +1,94 @@
+"""Supervisors come and go while a guest works: it notices nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.lab.guests import Guest, xl
+from tests.lab.service import attach, command, mount, until
+from tests.lab.unit import SYSTEMD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.lab.service import Service
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(SYSTEMD.is_dir(), reason="ends supervisors by hand: a Dom0 without systemd"),
+]
+
+WRITE: Final = """
+set -e
+dd if=/dev/urandom of=/tmp/sent bs=1M count=4 2>/dev/null
+pass=0
+while [ $pass -lt 2 ] || [ ! -e /mnt/share/enough ]; do
+    dd if=/tmp/sent of=/mnt/share/$((pass % 2)) bs=32k 2>/dev/null
+    cmp /tmp/sent /mnt/share/$((pass % 2))
+    pass=$((pass + 1))
+    sleep 1  # an emulated processor has other work as well
+done
+sha256sum /tmp/sent | cut -d' ' -f1
+"""
+
+
+@contextmanager
+def writing(guest: Guest, export: Path) -> Iterator[None]:
+    """All that is done meanwhile is done while the guest writes and reads back."""
+    job = guest.begin(WRITE, 600)
+    until((export / "1").exists, 120, "no write")
+    yield
+    (export / "enough").touch()
+    done = guest.finish(job, 600)
+    assert done.status == 0, done.output
+    written = [hashlib.sha256((export / name).read_bytes()).hexdigest() for name in "01"]
+    assert written == [done.output.strip()] * 2
+
+
+def works(guest: Guest, export: Path) -> None:
+    """A device that is attached now, in the same guest."""
+    export.mkdir()
+    device = command("attach", str(guest.domid), "--path", str(export), "--tag", "later").strip()
+    guest.check(
+        f"{mount('9p2000.L', 'cache=none').replace('share', 'later')}\n"
+        "echo hello > /mnt/later/file; umount /mnt/later"
+    )
+    assert (export / "file").read_text() == "hello\n"
+    command("detach", str(guest.domid), "--devid", device.partition("/")[2])
+
+
+def test_the_supervisor_is_restarted_in_the_middle_of_a_write(
+    service: Service, export: Path, tmp_path: Path
+) -> None:
+    with Guest() as guest:
+        device = attach(guest.domid, export)
+        guest.check(mount("9p2000.L", "cache=none"))
+        (before,) = service.devices()
+        with writing(guest, export):
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                service.restart(number)
+                (after,) = service.devices()
+                assert (after["pid"], after["state"]) == (before["pid"], "connected")
+                assert after["adopted"] is not None
+        works(guest, tmp_path / "later")
+        guest.check("umount /mnt/share")
+        command("detach", str(guest.domid), "--devid", device)
+        assert service.devices() == []
+
+
+def test_a_guest_that_is_destroyed_without_a_supervisor_is_cleaned_up_by_the_next(
+    service: Service, export: Path
+) -> None:
+    with Guest() as guest:
+        attach(guest.domid, export)
+        guest.check(mount("9p2000.L", "cache=none"))
+        service.restart(signal.SIGTERM, lambda: xl("destroy", str(guest.domid)))
+        until(lambda: service.devices() == [], 60, "the device is still known")
+        until(lambda: not guest.alive, 60, "the domain is still there")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.lab.guests import Guest, xl
-from tests.lab.service import attach, command, mount, until
+from tests.lab.service import LOG, attach, command, mount, until
+from tests.lab.store_proxy import StoreProxy
 from tests.lab.unit import SYSTEMD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.lab.service import Service
 
@@ -25,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(SYSTEMD.is_dir(), reason="ends supervisors by hand: a Dom0 without systemd"),
 ]
 
+XENSTORED: Final = Path("/run/xenstored/socket")
 WRITE: Final = """
 set -e
 dd if=/dev/urandom of=/tmp/sent bs=1M count=4 2>/dev/null
@@ -92,3 +94,26 @@ def test_a_guest_that_is_destroyed_without_a_supervisor_is_cleaned_up_by_the_nex
         service.restart(signal.SIGTERM, lambda: xl("destroy", str(guest.domid)))
         until(lambda: service.devices() == [], 60, "the device is still known")
         until(lambda: not guest.alive, 60, "the domain is still there")
+
+
+def test_xenstore_is_lost_and_comes_back(service: Service, export: Path, tmp_path: Path) -> None:
+    """Its line is cut, not the daemon ended: that would take all domains' nodes with it."""
+    socket = tmp_path / "xenstored"
+    with StoreProxy(socket, XENSTORED) as line, Guest() as guest, Guest() as dead:
+        service.restart(signal.SIGTERM, environment={"XENSTORED_PATH": str(socket)})
+        attach(guest.domid, export)
+        (tmp_path / "other").mkdir()
+        attach(dead.domid, tmp_path / "other")
+        for each in (guest, dead):
+            each.check(mount("9p2000.L", "cache=none"))
+        lost = LOG.read_text().count("XenStore is lost")
+        with writing(guest, export):
+            line.cut()
+            until(lambda: LOG.read_text().count("XenStore is lost") > lost, 60, "nothing is lost")
+            xl("destroy", str(dead.domid))
+            line.mend()
+            until(lambda: len(service.devices()) == 1, 120, "the dead guest's device is left")
+        works(guest, tmp_path / "later")
+        service.restart(signal.SIGTERM)
+        (device,) = service.devices()
+        assert device["state"] == "connected"

@@ -25,9 +25,10 @@ class Service:
     def __init__(self) -> None:
         """Start it and wait until it answers."""
         self._process: subprocess.Popen[bytes]
-        self._start({})
+        self.start()
 
-    def _start(self, environment: Mapping[str, str]) -> None:
+    def start(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Start it, at first or when it has ended, and wait until it answers."""
         with LOG.open("ab") as log:
             self._process = subprocess.Popen(
                 [PROGRAM, "run", "-v"], stderr=log, env={**os.environ, **environment}
@@ -65,7 +66,7 @@ class Service:
         self._process.send_signal(number)
         self._process.wait(120)
         meanwhile()
-        self._start(environment)
+        self.start(environment)
 
     def close(self) -> None:
         """Stop it in order."""

@@ -23,6 +23,8 @@ ENDED: Final = "/run/tests-ended"
 LOGS: Final = "/run/journal.log /var/log/xen-fileproxy.log /var/log/xen/*"
 TEST_SECONDS: Final = 1200
 """For one test, on a machine that is busy with other things too."""
+WIDEST: Final = 110
+"""Characters of a test's name in the table; what a test is given may be far longer."""
 TURN: Final = 10
 """Seconds that a look at the tests' output waits for their end."""
 
@@ -97,18 +99,24 @@ def outcomes(report: str) -> list[Outcome]:
 def table(runs: Mapping[str, Sequence[Outcome]]) -> str:
     """A line per test, with a column per stack; and why, where a test did not pass."""
     names = dict.fromkeys(outcome.name for run in runs.values() for outcome in run)
-    width = max(map(len, names), default=0)
+    width = max((len(_shown(name)) for name in names), default=0)
     cells = {(stack, outcome.name): outcome for stack, run in runs.items() for outcome in run}
     lines = [f"{'':{width}}" + "".join(f"  {f'Debian {stack}':<18}" for stack in runs)]
     for name in names:
         found = [cells.get((stack, name)) for stack in runs]
-        lines.append(f"{name:{width}}" + "".join(f"  {_cell(outcome):<18}" for outcome in found))
+        lines.append(
+            f"{_shown(name):{width}}" + "".join(f"  {_cell(outcome):<18}" for outcome in found)
+        )
         lines += [
             f"    {outcome.why.splitlines()[0][:130]}"
             for outcome in found
             if outcome and outcome.why
         ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= WIDEST else f"{name[: WIDEST - 3]}..."
 
 
 def _cell(outcome: Outcome | None) -> str:

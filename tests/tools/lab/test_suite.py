@@ -29,3 +29,11 @@ def test_a_report_becomes_outcomes_and_a_table() -> None:
         "lab.test_ends.test_four   FAILED      2.0 s   -",
         "    it broke",
     ]
+
+
+def test_a_name_that_is_endless_is_cut_in_the_table() -> None:
+    long = Outcome(f"contract.test_store[{'a' * 4096}]", "ok", 1, "")
+    (line,) = table({"12": [long]}).splitlines()[1:]
+    assert line.startswith("contract.test_store[aaa")
+    assert line.endswith("aaa...  ok          1.0 s")
+    assert len(line) < 140

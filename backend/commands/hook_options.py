@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -79,6 +80,14 @@ def check_unused(args: argparse.Namespace, who: str) -> None:
             f"{who} serves {', '.join(devices[:_SHOWN])}{more}, and a running guest cannot change "
             "its backend: shut these guests down first, or give --force, and they lose their shares"
         )
+
+
+def clear_stale(args: argparse.Namespace) -> None:
+    """Let libxl start the program that is in place now, also after a crash of the last one."""
+    from backend.hook import claim
+
+    with contextlib.suppress(CommandError), open_store(load_config(args).platform) as (store, own):
+        claim.clear_stale(store, own)  # without a XenStore there is no node
 
 
 def say(args: argparse.Namespace, before: Mapping[str, Hook], changed: Mapping[str, bool]) -> None:

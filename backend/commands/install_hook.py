@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backend.commands.failure import CommandError
-from backend.commands.hook_options import add_hook, check_unused, chosen, say, switched
+from backend.commands.hook_options import add_hook, check_unused, chosen, clear_stale, say, switched
 
 if TYPE_CHECKING:
     import argparse
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     changed = switched(switch.install, wanted)
     _end(others)
     if wanted:
+        clear_stale(args)
         _enable()
     say(args, directories, changed)
     return 0

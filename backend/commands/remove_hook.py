@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from backend.commands.failure import CommandError
-from backend.commands.hook_options import add_hook, check_unused, chosen, say, switched
+from backend.commands.hook_options import add_hook, check_unused, chosen, clear_stale, say, switched
 from backend.commands.options import load_config
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if supervisor is not None:
         _end(supervisor)
     if ours:
+        clear_stale(args)
         _disable()
     say(args, directories, changed)
     return 0

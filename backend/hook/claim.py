@@ -64,6 +64,26 @@ def release(store: Store, own: Domid) -> bool:
     return True
 
 
+def clear_stale(store: Store, own: Domid) -> bool:
+    """Remove the node if nobody lives who serves; whether it was removed.  Raises ``OSError``.
+
+    With the node of a backend that crashed, libxl starts no other one.
+    """
+    home = directory(own)
+
+    def body(view: StoreView) -> bool:
+        if _read(view, f"{home}/state") is None:
+            return False
+        try:
+            _check_stale(_read(view, f"{home}/pid") or b"")
+        except ClaimError:
+            return False
+        view.rm(home)
+        return True
+
+    return store.transact(body)
+
+
 def is_claimed(store: Store, own: Domid) -> bool:
     """Whether the node says that somebody serves.  Raises ``OSError``."""
     return _read(store, f"{directory(own)}/state") is not None

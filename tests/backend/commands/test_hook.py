@@ -9,7 +9,7 @@ import pytest
 
 from backend import toolstack
 from backend.cli import main
-from backend.hook.claim import is_claimed
+from backend.hook.claim import directory, is_claimed
 from backend.hook.places import launcher
 from backend.share import Share
 from protocol.xenpv.ids import DOM0, Devid, Domid
@@ -176,3 +176,20 @@ def test_a_socket_that_nobody_answers_at_keeps_nobody(run: Run, place: Path) -> 
     (place / "run" / "status.sock").touch()
     assert run("install-hook") == 0
     assert run("remove-hook") == 0
+
+
+@pytest.mark.parametrize("command", ["install-hook", "remove-hook"])
+def test_the_node_of_a_backend_that_crashed_goes(run: Run, store: Store, command: str) -> None:
+    if command == "remove-hook":
+        assert run("install-hook") == 0
+    node = f"{directory(DOM0)}/state"
+    store.write(node, b"running")
+    assert run(command) == 0
+    assert not is_claimed(store, DOM0)
+
+
+def test_the_node_of_a_supervisor_that_lives_stays(
+    run: Run, store: Store, supervisor: Supervisor
+) -> None:
+    assert run("install-hook") == 0
+    assert is_claimed(store, DOM0)

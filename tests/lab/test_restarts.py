@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +29,7 @@ pytestmark = [
 ]
 
 XENSTORED: Final = Path("/run/xenstored/socket")
+XENSTORED_PID: Final = Path("/run/xenstored.pid")
 WRITE: Final = """
 set -e
 dd if=/dev/urandom of=/tmp/sent bs=1M count=4 2>/dev/null
@@ -117,3 +120,22 @@ def test_xenstore_is_lost_and_comes_back(service: Service, export: Path, tmp_pat
         service.restart(signal.SIGTERM)
         (device,) = service.devices()
         assert device["state"] == "connected"
+
+
+def test_xenstored_is_replaced_by_its_own_live_update(
+    service: Service, export: Path, tmp_path: Path
+) -> None:
+    """It executes itself anew and keeps nodes and connections: nobody has to do anything."""
+    daemon = f"/proc/{XENSTORED_PID.read_text().strip()}"
+    with Guest() as guest:
+        attach(guest.domid, export)
+        guest.check(mount("9p2000.L", "cache=none"))
+        with writing(guest, export):
+            update = ["xenstore-control", "live-update", os.readlink(f"{daemon}/exe")]
+            done = subprocess.run(update, capture_output=True, text=True, check=False, timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
+            # The daemon that has come of it was given its predecessor's state (-U).
+            assert "-U" in Path(daemon, "cmdline").read_text().split("\0")
+            (device,) = service.devices()
+            assert device["state"] == "connected"
+        works(guest, tmp_path / "later")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,13 @@ def daemon(directory: Path, name: str = "xen-9pfsd") -> Iterator[subprocess.Pope
     """A process of it, ended at the latest when the context is left."""
     program = directory / name
     shutil.copy(shutil.which("sleep") or "sleep", program)
-    with subprocess.Popen([program, "300"]) as process:
+    # What starts the tests may ignore it, as nohup does, and a child would inherit that.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen([program, "300"])
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
+    with process:
         try:
             yield process
         finally:

@@ -119,11 +119,19 @@ class XenStoreAgainstModel(RuleBasedStateMachine):
         self.open: dict[int, list[tuple[int, View]]] = {domid: [] for domid in DOMIDS}
 
     def pick(self, domid: int, scope: int) -> tuple[int, View]:
-        """The store itself, or one of the domain's transactions."""
-        transactions = self.open[domid]
+        """The store itself, or one of the domain's transactions.
+
+        Not one that can only fail: what it sees may mix two moments, and then depends on which
+        nodes below a removed one were ever looked at.
+        """
+        transactions = [each for each in self.open[domid] if not self.conflicts(each[1])]
         if scope == 0 or not transactions:
             return 0, View(self.model.nodes)
         return transactions[scope % len(transactions)]
+
+    def conflicts(self, view: View) -> bool:
+        """Whether what a transaction has seen is not so any more."""
+        return any(self.model.nodes.get(path) != entry for path, entry in view.seen.items())
 
     def finish(self, tx: int, view: View) -> None:
         """Outside a transaction what was changed is the store's at once."""
@@ -259,9 +267,8 @@ class XenStoreAgainstModel(RuleBasedStateMachine):
 
         def model() -> None:
             if commit:
-                for path, entry in view.seen.items():
-                    if self.model.nodes.get(path) != entry:
-                        raise Refused(errno.EAGAIN)
+                if self.conflicts(view):
+                    raise Refused(errno.EAGAIN)
                 self.publish(view)
 
         self.both(lambda: self.clients[domid].end(tx, b"T" if commit else b"F"), model)

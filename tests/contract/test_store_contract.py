@@ -123,8 +123,8 @@ def test_a_list_longer_than_a_packet(store: Store, data: str) -> None:
     "path",
     [
         *("", "//", "/a/", "/a//b", "a/", "/a b", "/a.b", "/ä", "/a\n", "/a\0", "/a\0b", "@"),
-        # Relative ones end at 2048 bytes in Xen 4.17, where the absolute path ends in Xen 4.20.
-        *("@releaseDomain", "/" + "a" * 3072, "a" * 3072),
+        # Not a long relative one: Xen 4.17 and 4.20 disagree about it.
+        *("@releaseDomain", "/" + "a" * 3072),
     ],
 )
 def test_a_path_that_cannot_be(store: Store, path: str) -> None:

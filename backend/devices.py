@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from backend.supervisor.inventory import take_inventory
 from backend.supervisor.keys import DeviceKey, backend_root
 from backend.supervisor.nodes import DeviceNodes
+from protocol.xenpv.nodes import value_of
 
 if TYPE_CHECKING:
     from protocol.xenpv.ids import Domid
@@ -70,7 +71,7 @@ def find_device(store: Store, own: Domid, domid: Domid, tag: str | None) -> Devi
 
 def read_tag(view: StoreView, end: str) -> str | None:
     """The tag in one end of a device.  Raises ``OSError``."""
-    value = _read(view, f"{end}/tag")
+    value = value_of(view, f"{end}/tag")
     return None if value is None else value[:MAX_TAG].decode(errors="replace")
 
 
@@ -79,7 +80,7 @@ def _look(store: Store, root: str, key: DeviceKey) -> Listed | None:
     seen = nodes.look()
     if seen is None:
         return None
-    error = _read(store, f"{nodes.backend}/error")
+    error = value_of(store, f"{nodes.backend}/error")
     return Listed(
         key=key,
         tag=read_tag(store, nodes.backend) or seen.tag,
@@ -88,10 +89,3 @@ def _look(store: Store, root: str, key: DeviceKey) -> Listed | None:
         path=nodes.shown(),
         error=None if error is None else error[:_MAX_ERROR].decode(errors="replace"),
     )
-
-
-def _read(view: StoreView, path: str) -> bytes | None:
-    try:
-        return view.read(path)
-    except FileNotFoundError:
-        return None

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Final
 
 from backend.supervisor.keys import parse_domid
+from protocol.xenpv.nodes import value_of
 
 if TYPE_CHECKING:
     from protocol.xenpv.ids import Domid
@@ -47,10 +48,7 @@ def domain_names(store: StoreView) -> dict[Domid, str]:
 
 def domain_name(store: StoreView, domid: Domid) -> str | None:
     """What a domain is called, or ``None`` where it has no name or is no more."""
-    try:
-        value = store.read(f"/local/domain/{domid}/name")
-    except FileNotFoundError:
-        return None
+    value = value_of(store, f"/local/domain/{domid}/name") or b""
     return value[:_MAX_NAME].decode(errors="replace") or None
 
 

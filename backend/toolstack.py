@@ -13,6 +13,7 @@ from backend.devices import read_tag
 from backend.share import Share, share_nodes
 from protocol.xenpv.device import BACKEND_CLASS, FRONTEND_CLASS
 from protocol.xenpv.ids import Devid
+from protocol.xenpv.nodes import names_below, value_of
 from protocol.xenpv.xenbus import XenbusState
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def attach(
         raise ToolstackError(f"domain {domid} is this one: it serves shares and is given none")
 
     def body(view: StoreView) -> Devid:
-        if _read(view, f"/local/domain/{domid}") is None:
+        if value_of(view, f"/local/domain/{domid}") is None:
             raise ToolstackError(f"domain {domid}: no such domain")
         number = _free(view, own, domid) if devid is None else devid
         frontend, backend = ends(own, domid, number)
         for end in (frontend, backend):
-            if _read(view, end) is not None:
+            if value_of(view, end) is not None:
                 raise ToolstackError(f"domain {domid} has a device {number} already ({end})")
         if tag in _tags(view, own, domid):
             raise ToolstackError(
@@ -74,7 +75,7 @@ def attach(
         ours = [f"n{own}", f"r{domid}"]
         theirs = [f"n{domid}", f"r{own}"]
         for parent in (_parent(frontend), _parent(backend)):
-            if _read(view, parent) is None:
+            if value_of(view, parent) is None:
                 view.mkdir(parent)
                 view.set_permissions(parent, ours)
         _write(view, frontend, _frontend_nodes(own, backend, tag), theirs)
@@ -82,7 +83,7 @@ def attach(
         return number
 
     # Nodes outlive their domain for a while, and a device among them would be left behind.
-    if _read(store, f"/local/domain/{domid}") is not None and not store.introduced(domid):
+    if value_of(store, f"/local/domain/{domid}") is not None and not store.introduced(domid):
         raise ToolstackError(f"domain {domid} is dying")
     return store.transact(body)
 
@@ -92,7 +93,7 @@ def target_of(view: StoreView, domid: Domid) -> int:
 
     Raises ``OSError``.
     """
-    target = _read(view, f"/local/domain/{domid}/target") or b""
+    target = value_of(view, f"/local/domain/{domid}/target") or b""
     return int(target) if target.isdigit() and len(target) <= 5 else domid
 
 
@@ -100,7 +101,7 @@ def ask_to_close(store: Store, device: Ends) -> None:
     """Ask the backend to close, as an unplug does.  Raises ``ToolstackError``, ``OSError``."""
 
     def body(view: StoreView) -> None:
-        state = _read(view, f"{device.backend}/state")
+        state = value_of(view, f"{device.backend}/state")
         if state is None:
             raise ToolstackError(f"{device.backend}: no such device")
         view.write(f"{device.backend}/online", b"0")
@@ -118,7 +119,7 @@ def remove(store: Store, device: Ends) -> None:
 
     def body(view: StoreView) -> None:
         for end in device:
-            if _read(view, end) is not None:
+            if value_of(view, end) is not None:
                 view.rm(end)
                 if not view.list(_parent(end)):
                     view.rm(_parent(end))
@@ -139,7 +140,7 @@ def wait_for(
     try:
         while True:
             store.events()  # before the read, so that no change is missed
-            state = XenbusState.parse(_read(store, path) or b"")
+            state = XenbusState.parse(value_of(store, path) or b"")
             left = deadline - time.monotonic()
             if done(state) or left <= 0:
                 return state
@@ -150,12 +151,12 @@ def wait_for(
 
 def frontend_state(store: Store, device: Ends) -> XenbusState:
     """What the guest's end says of itself.  Raises ``OSError``."""
-    return XenbusState.parse(_read(store, f"{device.frontend}/state") or b"")
+    return XenbusState.parse(value_of(store, f"{device.frontend}/state") or b"")
 
 
 def why_closed(store: Store, device: Ends) -> str | None:
     """What the backend's ``error`` node says.  Raises ``OSError``."""
-    value = _read(store, f"{device.backend}/error")
+    value = value_of(store, f"{device.backend}/error")
     return None if value is None else value.decode(errors="replace")
 
 
@@ -196,7 +197,7 @@ def _write(view: StoreView, end: str, nodes: dict[str, bytes], permissions: list
 
 def _free(view: StoreView, own: Domid, domid: Domid) -> Devid:
     for number in range(_MAX_DEVICES):
-        if all(_read(view, end) is None for end in ends(own, domid, Devid(number))):
+        if all(value_of(view, end) is None for end in ends(own, domid, Devid(number))):
             return Devid(number)
     raise ToolstackError(f"domain {domid} has {_MAX_DEVICES} devices already")
 
@@ -205,20 +206,9 @@ def _tags(view: StoreView, own: Domid, domid: Domid) -> set[str | None]:
     """The tags in both ends of the domain's devices, those of other backends too."""
     found: set[str | None] = set()
     for directory in map(_parent, ends(own, domid, Devid(0))):
-        try:
-            names = view.list(directory)
-        except FileNotFoundError:
-            continue
-        found.update(read_tag(view, f"{directory}/{name}") for name in names)
+        found.update(read_tag(view, f"{directory}/{name}") for name in names_below(view, directory))
     return found
 
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
-
-
-def _read(view: StoreView, path: str) -> bytes | None:
-    try:
-        return view.read(path)
-    except FileNotFoundError:
-        return None

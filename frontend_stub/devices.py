@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.xenpv.device import FRONTEND_CLASS
 from protocol.xenpv.ids import Devid
+from protocol.xenpv.nodes import names_below
 
 if TYPE_CHECKING:
     from protocol.xenpv.ports import StoreView
@@ -21,10 +22,7 @@ class FoundDevice(NamedTuple):
 
 def list_devices(store: StoreView) -> list[FoundDevice]:
     """All 9pfs devices of the domain that ``store`` is connected as, by number."""
-    try:
-        names = store.list(f"device/{FRONTEND_CLASS}")
-    except FileNotFoundError:
-        return []
+    names = names_below(store, f"device/{FRONTEND_CLASS}")
     numbers = sorted(int(name) for name in names if name.isascii() and name.isdigit())
     return [FoundDevice(Devid(number), _tag(store, number)) for number in numbers]
 

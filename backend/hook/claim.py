@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from backend.hook.daemon import daemons
 from backend.hook.places import Hook, state
-from protocol.xenpv.device import BACKEND_CLASS
+from backend.supervisor.keys import backend_root
+from protocol.xenpv.nodes import names_below, value_of
 from protocol.xenpv.xenbus import XenbusState
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def claim(store: Store, own: Domid) -> None:
     """Say that we serve.  Raises ``ClaimError``, ``OSError``."""
 
     def body(view: StoreView) -> None:
-        if _read(view, f"{home}/state") is not None:
-            _check_stale(_read(view, f"{home}/pid") or b"")
+        if value_of(view, f"{home}/state") is not None:
+            _check_stale(value_of(view, f"{home}/pid") or b"")
         view.write(f"{home}/state", _RUNNING)
         view.write(f"{home}/pid", b"%d" % os.getpid())
 
@@ -60,7 +61,7 @@ def release(store: Store, own: Domid) -> bool:
         return False
     home = directory(own)
     # No error where a toolstack's cleaning took even the parent.
-    store.transact(lambda view: None if _read(view, home) is None else view.rm(home))
+    store.transact(lambda view: None if value_of(view, home) is None else view.rm(home))
     return True
 
 
@@ -72,10 +73,10 @@ def clear_stale(store: Store, own: Domid) -> bool:
     home = directory(own)
 
     def body(view: StoreView) -> bool:
-        if _read(view, f"{home}/state") is None:
+        if value_of(view, f"{home}/state") is None:
             return False
         try:
-            _check_stale(_read(view, f"{home}/pid") or b"")
+            _check_stale(value_of(view, f"{home}/pid") or b"")
         except ClaimError:
             return False
         view.rm(home)
@@ -86,21 +87,22 @@ def clear_stale(store: Store, own: Domid) -> bool:
 
 def is_claimed(store: Store, own: Domid) -> bool:
     """Whether the node says that somebody serves.  Raises ``OSError``."""
-    return _read(store, f"{directory(own)}/state") is not None
+    return value_of(store, f"{directory(own)}/state") is not None
 
 
 def connected(store: Store, own: Domid) -> list[str]:
     """The devices that guests use now, as ``DOMID/DEVID``.  Raises ``OSError``."""
-    root = f"/local/domain/{own}/backend/{BACKEND_CLASS}"
+    root = backend_root(own)
     devices = [
         f"{domid}/{devid}"
-        for domid in _names(store, root)
-        for devid in _names(store, f"{root}/{domid}")
+        for domid in names_below(store, root)
+        for devid in names_below(store, f"{root}/{domid}")
     ]
     return [
         device
         for device in devices
-        if XenbusState.parse(_read(store, f"{root}/{device}/state") or b"") is XenbusState.CONNECTED
+        if XenbusState.parse(value_of(store, f"{root}/{device}/state") or b"")
+        is XenbusState.CONNECTED
     ]
 
 
@@ -135,17 +137,3 @@ def _is_supervisor(pid: bytes) -> bool:
         return False
     program = words.index(b"run") - 1 if b"run" in words else -1
     return program >= 0 and words[program].endswith((b"xen-fileproxy", b"backend.cli"))
-
-
-def _names(store: Store, path: str) -> list[str]:
-    try:
-        return list(store.list(path))
-    except FileNotFoundError:
-        return []
-
-
-def _read(view: StoreView, path: str) -> bytes | None:
-    try:
-        return view.read(path)
-    except FileNotFoundError:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from backend.supervisor.keys import DeviceKey, parse_devid, parse_domid
+from protocol.xenpv.nodes import names_below, value_of
 from protocol.xenpv.xenbus import XenbusState
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ class Inventory(NamedTuple):
 def take_inventory(store: Store, root: str) -> Inventory:
     """All devices below ``root``.  Raises ``OSError`` as a store does."""
     found = Inventory([], [])
-    for domain in _names(store, root):
+    for domain in names_below(store, root):
         domid = parse_domid(domain)
-        for name in _names(store, f"{root}/{domain}"):
+        for name in names_below(store, f"{root}/{domain}"):
             devid = parse_devid(name)
             if domid is None or devid is None:
                 found.misnamed.append(f"{root}/{domain}/{name}")
@@ -38,9 +39,7 @@ def reject(store: Store, directory: str) -> None:
     """Close what is no device and say why.  Raises ``OSError`` as a store does."""
 
     def body(view: StoreView) -> None:
-        try:
-            view.read(directory)
-        except FileNotFoundError:
+        if value_of(view, directory) is None:
             return
         view.write(
             f"{directory}/error",
@@ -57,24 +56,9 @@ def sweep(store: Store, root: str) -> list[Domid]:
     libxl leaves a device class it does not know where it is.  Raises ``OSError`` as a store does.
     """
     dead = []
-    for name in _names(store, root):
+    for name in names_below(store, root):
         domid = parse_domid(name)
-        if domid is not None and not _exists(store, f"/local/domain/{domid}"):
+        if domid is not None and value_of(store, f"/local/domain/{domid}") is None:
             store.rm(f"{root}/{domid}")
             dead.append(domid)
     return dead
-
-
-def _names(store: Store, path: str) -> list[str]:
-    try:
-        return store.list(path)
-    except FileNotFoundError:
-        return []
-
-
-def _exists(store: Store, path: str) -> bool:
-    try:
-        store.read(path)
-    except FileNotFoundError:
-        return False
-    return True

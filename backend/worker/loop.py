@@ -49,6 +49,9 @@ class ServiceLoop:
         """``ports`` says which lane each event channel belongs to; ``clock`` counts seconds."""
         self._connection = connection
         self._events = events
+        # Both stay the same, and a turn is taken for each request.
+        self._events_fd = events.fileno()
+        self._watched = connection.watched
         self._lane_of = dict(ports)
         self._port_of = {lane: port for port, lane in ports.items()}
         self._supervision = supervision
@@ -79,7 +82,7 @@ class ServiceLoop:
     def watch(self) -> select.epoll:
         """What ``turn`` waits on."""
         poll = select.epoll()
-        for fd in (self._events.fileno(), self._supervision.fileno(), *self._connection.watched):
+        for fd in (self._events_fd, self._supervision.fileno(), *self._watched):
             poll.register(fd, select.EPOLLIN)
         # Every lane is looked at once: a mount can come before Connected.
         self._busy.update(self._port_of)
@@ -87,12 +90,11 @@ class ServiceLoop:
 
     def turn(self, poll: select.epoll) -> None:
         """Wait until something is due, and do it.  Raises what ends ``run``."""
-        events_fd, watched = self._events.fileno(), self._connection.watched
         for fd, _ in poll.poll(self._timeout()):
-            if fd == events_fd:
+            if fd == self._events_fd:
                 self._take_events()
-            elif fd in watched:
-                watched[fd]()
+            elif fd in self._watched:
+                self._watched[fd]()
             else:
                 self._take_orders()
         if not self._stopped:

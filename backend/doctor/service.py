@@ -23,15 +23,10 @@ SCRIPT: Final = "/etc/xen/scripts/fileproxy"
 
 _PACKAGE: Final = "install the Debian package (make deb), or copy the file from tools/dom0"
 
-# In each one's own order of precedence: systemd.unit(5), udev(7).
-_UNITS: Final = tuple(
-    f"{directory}/systemd/system"
-    for directory in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
-)
-_RULES: Final = tuple(
-    f"{directory}/udev/rules.d"
-    for directory in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
-)
+# systemd.unit(5) and udev(7) have the same order of precedence.
+_PRECEDENCE: Final = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+_UNITS: Final = tuple(f"{directory}/systemd/system" for directory in _PRECEDENCE)
+_RULES: Final = tuple(f"{directory}/udev/rules.d" for directory in _PRECEDENCE)
 
 
 def _configuration(machine: Machine) -> Iterator[Finding]:

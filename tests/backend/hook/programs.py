@@ -6,11 +6,13 @@ import contextlib
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.backend.supervisor.program import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -26,6 +28,10 @@ def daemon(directory: Path, name: str = "xen-9pfsd") -> Iterator[subprocess.Pope
         signal.signal(signal.SIGHUP, inherited)
     with process:
         try:
+            # The kernel closes what is closed on exec before it gives the process its new name, so
+            # a Popen may be back earlier.
+            command = Path(f"/proc/{process.pid}/cmdline")
+            wait_until(lambda: command.read_bytes().startswith(bytes(program)), "it does not run")
             yield process
         finally:
             process.kill()

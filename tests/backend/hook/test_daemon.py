@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from backend.hook.daemon import daemons, end
 from tests.backend.hook.programs import daemon
-from tests.backend.supervisor.program import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def test_known_by_name_also_when_it_was_moved_aside(tmp_path: Path) -> None:
     for name in ("xen-9pfsd", "xen-9pfsd.distrib"):
         with daemon(tmp_path, name) as process:
-            wait_until(lambda pid=process.pid: pid in daemons(), "it is not found")  # type: ignore[misc]
+            assert process.pid in daemons()
             assert end(process.pid, signal.SIGHUP, 20)
             assert process.wait() == -signal.SIGHUP
         assert process.pid not in daemons()

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.lab import suite
 from tools.lab.build import LAB, build
 from tools.lab.images import PLAIN, SYSTEMD
-from tools.lab.machine import XenMachine
+from tools.lab.machine import started
 from tools.lab.stacks import STACKS
-from tools.linux_guest.errors import GuestError
-from tools.linux_guest.programs import require
+from tools.linux_guest.errors import GuestError, exit_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
-    from tools.lab.stacks import Stack
+    from tools.lab.machine import XenMachine
     from tools.lab.suite import Outcome
 
 
@@ -57,23 +53,11 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-@contextlib.contextmanager
-def started(stack: Stack, logs: Path, init: str) -> Iterator[XenMachine]:
-    """A machine that is up, made anew."""
-    shutil.rmtree(logs, ignore_errors=True)
-    logs.mkdir(parents=True)
-    with contextlib.ExitStack() as undo:
-        # Beside what is kept, not in /tmp, which may lie in memory.
-        scratch = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
-        undo.callback(shutil.rmtree, scratch)
-        print(f"lab: {stack.title}", flush=True)
-        built = build(stack, scratch, init)
-        start = time.monotonic()
-        machine = undo.enter_context(
-            XenMachine(built.xen, built.kernel, built.dom0, logs, disk=built.workloads)
-        )
-        print(f"  Dom0 is up after {time.monotonic() - start:.0f} s", flush=True)
-        yield machine
+def machine_of(name: str, args: argparse.Namespace) -> AbstractContextManager[XenMachine]:
+    """A machine of that stack, made anew."""
+    stack = STACKS[name]
+    print(f"lab: {stack.title}", flush=True)
+    return started(lambda target: build(stack, target, args.init), LAB / "logs" / name)
 
 
 def shell(machine: XenMachine) -> None:
@@ -93,7 +77,7 @@ def shell(machine: XenMachine) -> None:
 def tests(stack: str, args: argparse.Namespace) -> list[Outcome]:
     """Run them in a machine of their own.  Raises ``GuestError``."""
     logs = LAB / "logs" / stack
-    with started(STACKS[stack], logs, args.init) as machine:
+    with machine_of(stack, args) as machine:
         try:
             found = suite.run(machine, args.pytest, args.seconds, sys.stdout.write)
         finally:
@@ -123,19 +107,16 @@ def all_tests(stacks: Sequence[str], args: argparse.Namespace) -> int:
 def main() -> int:
     """The exit status: 0 all is well, 1 something failed, 2 wrong usage."""
     args = arguments()
+    return exit_status("lab", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tests or a shell; the exit status.  Raises ``GuestError``."""
     stacks = list(STACKS) if args.stack == "all" else [args.stack]
-    try:
-        require("qemu-system-x86_64", "mmdebstrap")
-        if not args.shell:
-            return all_tests(stacks, args)
-        with started(STACKS[stacks[0]], LAB / "logs" / stacks[0], args.init) as machine:
-            shell(machine)
-    except GuestError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("lab: interrupted", file=sys.stderr)
-        return 130
+    if not args.shell:
+        return all_tests(stacks, args)
+    with machine_of(stacks[0], args) as machine:
+        shell(machine)
     return 0
 
 

@@ -25,7 +25,7 @@ class Built(NamedTuple):
     kernel: Kernel
     dom0: Path
     workloads: Path | None = None
-    """A root as an archive: too large for every Dom0's memory, so it is a disk."""
+    """A root as an archive: too large for every Dom0's memory, so it is a disk, for reading."""
 
 
 def build(stack: Stack, target: Path, init: str) -> Built:

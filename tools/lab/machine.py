@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tools.lab.build import LAB, Built
 from tools.linux_guest.machine import PROCESSORS, Qemu
+from tools.linux_guest.programs import require
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tools.linux_guest.kernels import Kernel
+    from collections.abc import Callable, Iterator, Sequence
 
 MEMORY: Final = 6144
 """MiB of the machine; half of it is Dom0's, whose root lies in it."""
@@ -19,26 +24,14 @@ MEMORY: Final = 6144
 class XenMachine(Qemu):
     """A machine that runs Xen; the jobs run in Dom0."""
 
-    def __init__(
-        self,
-        xen: Path,
-        kernel: Kernel,
-        dom0: Path,
-        logs: Path,
-        *,
-        memory: int = MEMORY,
-        processors: Sequence[str] = PROCESSORS,
-        disk: Path | None = None,
-    ) -> None:
-        """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``.
-
-        ``disk`` is Dom0's ``/dev/vda``, for reading.
-        """
-        modules = f"{kernel.image} console=hvc0 rdinit=/init panic=1 quiet,{dom0}"
+    def __init__(self, built: Built, logs: Path, memory: int, processors: Sequence[str]) -> None:
+        """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``."""
+        modules = f"{built.kernel.image} console=hvc0 rdinit=/init panic=1 quiet,{built.dom0}"
+        disk = built.workloads
         super().__init__(
             [
                 # The default processor: with "max", Xen's Dom0 does not come up.
-                *("-m", str(memory), "-kernel", str(xen)),
+                *("-m", str(memory), "-kernel", str(built.xen)),
                 *("-append", f"com1=115200,8n1 console=com1 noreboot dom0_mem={memory // 2}M"),
                 *("-initrd", modules),
                 *(("-drive", f"file={disk},format=raw,if=virtio,readonly=on") if disk else ()),
@@ -46,3 +39,27 @@ class XenMachine(Qemu):
             logs,
             processors,
         )
+
+
+@contextlib.contextmanager
+def started(
+    build: Callable[[Path], Built],
+    logs: Path,
+    *,
+    memory: int = MEMORY,
+    processors: Sequence[str] = PROCESSORS,
+) -> Iterator[XenMachine]:
+    """A machine that is up, of what ``build`` makes in a folder.  Raises ``GuestError``."""
+    require("qemu-system-x86_64", "mmdebstrap")
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    with contextlib.ExitStack() as undo:
+        # Beside what is kept, not in /tmp, which may lie in memory.
+        scratch = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
+        undo.callback(shutil.rmtree, scratch)
+        built = build(scratch)
+        start = time.monotonic()
+        machine = undo.enter_context(XenMachine(built, logs, memory, processors))
+        # Not on standard output, where a result may be read by a script.
+        print(f"  Dom0 is up after {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        yield machine

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tools.linux_guest import report
 from tools.linux_guest.bed import bed
 from tools.linux_guest.cache import Cache
-from tools.linux_guest.errors import GuestError
+from tools.linux_guest.errors import GuestError, exit_status
 from tools.linux_guest.kernels import SUITE_OF, kernel
 from tools.linux_guest.mounts import CACHES, DIALECTS, By, Mount, mounts
 from tools.linux_guest.programs import require
@@ -117,15 +117,13 @@ def main() -> int:
     if args.list:
         print("\n".join(workload.name for workload in WORKLOADS))
         return 0
+    return exit_status("interop", lambda: run_and_report(args))
+
+
+def run_and_report(args: argparse.Namespace) -> int:
+    """Do it, print what came of it; the exit status.  Raises ``GuestError``."""
     start = time.monotonic()
-    try:
-        results = run(args)
-    except GuestError as error:
-        print(f"interop: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interop: interrupted", file=sys.stderr)
-        return 130
+    results = run(args)
     failed = sum(result.verdict is Verdict.FAILED for result in results)
     print(f"\n{report.text(results)}\n")
     took = f"{time.monotonic() - start:.0f} s; logs are in {LOGS}"

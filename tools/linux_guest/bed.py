@@ -36,25 +36,8 @@ def bed(
 
     ``exports`` names the directory that we serve and QEMU's.  Raises ``GuestError``.
     """
-    with contextlib.ExitStack() as stack:
-        # Short names: the path of a unix socket has 107 bytes.
-        scratch = Path(tempfile.mkdtemp(prefix="xfp-"))
-        stack.callback(shutil.rmtree, scratch)
-        write_initramfs(scratch / "initramfs", kernel, root)
-        server = stack.enter_context(
-            Server(exports[By.US], scratch / "9p", logs / "serve.log", options)
-        )
-        start = time.monotonic()
-        machine = stack.enter_context(
-            Machine(
-                kernel,
-                scratch / "initramfs",
-                logs,
-                [Forward(port, server.socket) for port in PORTS],
-                peers=[Peer(tag, exports[By.QEMU]) for tag in TAGS],
-            )
-        )
-        print(f"  Linux {machine.release} is up after {time.monotonic() - start:.0f} s", flush=True)
+    peers = [Peer(tag, exports[By.QEMU]) for tag in TAGS]
+    with served(kernel, root, logs, exports[By.US], options, ports=PORTS, peers=peers) as machine:
         yield (
             machine,
             {
@@ -62,3 +45,30 @@ def bed(
                 By.QEMU: Place(exports[By.QEMU], TAGS),
             },
         )
+
+
+@contextlib.contextmanager
+def served(
+    kernel: Kernel,
+    root: Path,
+    logs: Path,
+    export: Path,
+    options: Sequence[str],
+    *,
+    ports: Sequence[int],
+    peers: Sequence[Peer],
+) -> Iterator[Machine]:
+    """A guest that is up, and finds our server at each of ``ports``.  Raises ``GuestError``."""
+    with contextlib.ExitStack() as stack:
+        # Short names: the path of a unix socket has 107 bytes.
+        scratch = Path(tempfile.mkdtemp(prefix="xfp-"))
+        stack.callback(shutil.rmtree, scratch)
+        write_initramfs(scratch / "initramfs", kernel, root)
+        server = stack.enter_context(Server(export, scratch / "9p", logs / "serve.log", options))
+        forwards = [Forward(port, server.socket) for port in ports]
+        start = time.monotonic()
+        machine = stack.enter_context(
+            Machine(kernel, scratch / "initramfs", logs, forwards, peers=peers)
+        )
+        print(f"  Linux {machine.release} is up after {time.monotonic() - start:.0f} s", flush=True)
+        yield machine

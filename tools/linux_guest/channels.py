@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -16,20 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.linux_guest.cache import Cache
-from tools.linux_guest.errors import GuestError
-from tools.linux_guest.initramfs import write_initramfs
-from tools.linux_guest.kernels import kernel
-from tools.linux_guest.machine import ADDRESS, Forward, Machine
+from tools.linux_guest.check import PORT, guest, main
+from tools.linux_guest.machine import ADDRESS
 from tools.linux_guest.mounts import DIALECTS
-from tools.linux_guest.root import root_archive
-from tools.linux_guest.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tools.linux_guest.machine import Machine
+
 LOGS: Final = Path(__file__).resolve().parent.parent.parent / "build" / "channels"
-PORT: Final = 5640
 SECONDS: Final = 120
 MANY: Final = os.urandom(300_000).hex().encode()
 
@@ -141,35 +136,14 @@ class Checks:
 
 def run(series: str) -> list[str]:
     """All that is not as it must be."""
-    cache = Cache()
-    linux, root = kernel(series, cache), root_archive(cache)
-    shutil.rmtree(LOGS, ignore_errors=True)
-    export = LOGS / "export"
-    export.mkdir(parents=True)
-    with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xfp-")))
-        write_initramfs(scratch / "initramfs", linux, root)
-        options = ["--channel", f"channel={scratch}/channel"]
-        server = stack.enter_context(Server(export, scratch / "9p", LOGS / "serve.log", options))
-        forwards = [Forward(PORT, server.socket)]
-        machine = stack.enter_context(Machine(linux, scratch / "initramfs", LOGS, forwards))
-        print(f"  Linux {machine.release} is up", flush=True)
-        checks = Checks(machine, scratch / "channel")
-        for dialect in DIALECTS:
-            checks.mounted(dialect)
+    with tempfile.TemporaryDirectory(prefix="xfp-") as scratch:
+        path = Path(scratch, "channel")
+        with guest(series, LOGS, LOGS / "export", ["--channel", f"channel={path}"]) as machine:
+            checks = Checks(machine, path)
+            for dialect in DIALECTS:
+                checks.mounted(dialect)
     return checks.wrong
 
 
-def main() -> int:
-    """0: all is as it must be."""
-    try:
-        found = run(sys.argv[1] if len(sys.argv) > 1 else "6.1")
-    except GuestError as error:
-        print(f"channels: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(found) or "channels: Linux reads and writes them")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("channels", run, "Linux reads and writes them"))

@@ -8,28 +8,22 @@ the same, whoever wrote it.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.linux_guest.cache import Cache
+from tools.linux_guest.check import PORT, guest, main
 from tools.linux_guest.errors import GuestError
-from tools.linux_guest.initramfs import write_initramfs
-from tools.linux_guest.kernels import kernel
-from tools.linux_guest.machine import ADDRESS, Forward, Machine, Peer
-from tools.linux_guest.root import root_archive
-from tools.linux_guest.server import Server
+from tools.linux_guest.machine import ADDRESS, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tools.linux_guest.machine import Machine
+
 LOGS: Final = Path(__file__).resolve().parent.parent.parent / "build" / "mapped-owners"
 TMPFS: Final = "/tmp"  # noqa: S108 -- the guest's
-PORT: Final = 5640
 OPTIONS: Final = "version=9p2000.L,msize=524288,cache=none,access=client,posixacl"
 MOUNTS: Final = {
     "us": f"mount -t 9p -o trans=tcp,port={PORT},{OPTIONS} {ADDRESS} /mnt/us",
@@ -83,26 +77,9 @@ def on_disk(directory: Path) -> dict[str, object]:
 
 def run(series: str) -> list[str]:
     """All that is not as it must be."""
-    cache = Cache()
-    linux, root = kernel(series, cache), root_archive(cache)
-    shutil.rmtree(LOGS, ignore_errors=True)
-    export = LOGS / "export"
-    export.mkdir(parents=True)
-    with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xfp-")))
-        write_initramfs(scratch / "initramfs", linux, root)
-        mapped = ["--security-model", "mapped-xattr"]
-        server = stack.enter_context(Server(export, scratch / "9p", LOGS / "serve.log", mapped))
-        machine = stack.enter_context(
-            Machine(
-                linux,
-                scratch / "initramfs",
-                LOGS,
-                [Forward(PORT, server.socket)],
-                peers=[Peer("peer", export, "mapped-xattr")],
-            )
-        )
-        print(f"  Linux {machine.release} is up", flush=True)
+    export, mapped = LOGS / "export", "mapped-xattr"
+    peers = [Peer("peer", export, mapped)]
+    with guest(series, LOGS, export, ["--security-model", mapped], peers) as machine:
         for name, command in MOUNTS.items():
             in_guest(machine, f"mkdir -p /mnt/{name} && {command}")
         found = [
@@ -121,16 +98,5 @@ def run(series: str) -> list[str]:
     return found
 
 
-def main() -> int:
-    """0: all is the same."""
-    try:
-        found = run(sys.argv[1] if len(sys.argv) > 1 else "6.1")
-    except GuestError as error:
-        print(f"mapped owners: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(found) or "mapped owners: QEMU and xen-fileproxy agree, both ways")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("mapped owners", run, "QEMU and xen-fileproxy agree, both ways"))

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.lab import suite
@@ -19,16 +15,17 @@ from tools.lab.bench.table import costs_table, jobs_table, rows
 from tools.lab.build import LAB, Built
 from tools.lab.hypervisor import hypervisor
 from tools.lab.images import MOUNTS, TREES, write_dom0, write_python_guest
-from tools.lab.machine import XenMachine
+from tools.lab.machine import started
 from tools.lab.stacks import STACKS
 from tools.linux_guest.cache import Cache
-from tools.linux_guest.errors import GuestError
+from tools.linux_guest.errors import GuestError, exit_status
 from tools.linux_guest.kernels import kernel
 from tools.linux_guest.machine import PROCESSORS
-from tools.linux_guest.programs import require
 from tools.linux_guest.root import root_archive
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tools.lab.bench.dom0 import Results
 
 PACKAGES: Final = ("qemu-system-xen",)
@@ -82,23 +79,7 @@ def build(target: Path) -> Built:
 
 def measure(args: argparse.Namespace, logs: Path) -> Results:
     """Start the machine and have Dom0 do it.  Raises ``GuestError``."""
-    require("qemu-system-x86_64", "mmdebstrap")
-    shutil.rmtree(logs, ignore_errors=True)
-    logs.mkdir(parents=True)
-    with ExitStack() as undo:
-        scratch = Path(tempfile.mkdtemp(prefix="xfp-lab-"))
-        undo.callback(shutil.rmtree, scratch)
-        built = build(scratch)
-        machine = undo.enter_context(
-            XenMachine(
-                built.xen,
-                built.kernel,
-                built.dom0,
-                logs,
-                memory=_MEMORY,
-                processors=CLOCKS[args.clock],
-            )
-        )
+    with started(build, logs, memory=_MEMORY, processors=CLOCKS[args.clock]) as machine:
         command = f"python3 -m tools.lab.bench.dom0 --turns {args.turns} --options {args.options}"
         if args.only:
             command += f" --only {' '.join(args.only)}"
@@ -117,17 +98,15 @@ def measure(args: argparse.Namespace, logs: Path) -> Results:
 def main() -> int:
     """The exit status: 0, or 1 where nothing could be measured."""
     args = arguments()
+    return exit_status("bench-lab", lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and print it; the exit status.  Raises ``GuestError``."""
     start = time.monotonic()
     logs = LAB / "logs" / "bench-12"
     print(f"bench-lab: {STACKS['12'].title}; {args.options}; clock: {args.clock}", file=sys.stderr)
-    try:
-        found = measure(args, logs)
-    except GuestError as error:
-        print(f"bench-lab: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench-lab: interrupted", file=sys.stderr)
-        return 130
+    found = measure(args, logs)
     if args.json:
         print(json.dumps(found))
         return 0

@@ -117,17 +117,21 @@ def ended(process: subprocess.Popen[bytes], code: int) -> str:
     return said
 
 
+def socket_of(bed: Bed, kind: str) -> tuple[str, str]:
+    """A socket that both ends are to meet at, as the bridge and as QEMU name it."""
+    if kind == "unix":
+        return f"unix:{bed.place}/m", f"path={bed.place}/m"
+    port = free_port()
+    return f"tcp:127.0.0.1:{port}", f"host=127.0.0.1,port={port}"
+
+
 @needs_qemu
 class TestQemu:
     """Each kind of chardev that a monitor can live on."""
 
     @pytest.mark.parametrize("kind", ["unix", "tcp"])
     def test_qemu_listens_and_each_client_is_greeted(self, bed: Bed, kind: str) -> None:
-        if kind == "unix":
-            address, where = f"unix:{bed.place}/m", f"path={bed.place}/m"
-        else:
-            port = free_port()
-            address, where = f"tcp:127.0.0.1:{port}", f"host=127.0.0.1,port={port}"
+        address, where = socket_of(bed, kind)
         bridge = bed.bridge(address)
         bed.qemu(f"socket,{where},server=on,wait=off")
         for _ in range(3):
@@ -137,11 +141,7 @@ class TestQemu:
 
     @pytest.mark.parametrize("kind", ["unix", "tcp"])
     def test_qemu_connects_and_each_client_is_greeted(self, bed: Bed, kind: str) -> None:
-        if kind == "unix":
-            address, where = f"unix:{bed.place}/m", f"path={bed.place}/m"
-        else:
-            port = free_port()
-            address, where = f"tcp:127.0.0.1:{port}", f"host=127.0.0.1,port={port}"
+        address, where = socket_of(bed, kind)
         bridge = bed.bridge(address, "--listen", "--wait", "60")
         if kind == "unix":
             until(bridge, (bed.place / "m").exists)

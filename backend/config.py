@@ -13,12 +13,30 @@ import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from backend.config_kinds import (
+    ABSOLUTE_PATH,
+    ABSOLUTE_PATHS,
+    BOOLEAN,
+    CHANNELS,
+    PLATFORM,
+    TARGET_PATH,
+    number,
+    one_of,
+    seconds,
+    setting,
+    some_of,
+)
 from backend.confinement.walls import WALLS
 from backend.fileserver.limits import MAX_FIDS, MAX_OPEN_FILES
+from backend.share import ShareError
+from backend.stubdom.state_share import state_share
+from protocol.xenpv.ids import DOMID_FIRST_RESERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from dataclasses import Field
+
+    from backend.config_kinds import Kind
 
 DEFAULT_PATH: Final = "/etc/xen/xen-fileproxy.toml"
 LOG_LEVELS: Final = ("error", "warning", "info", "debug")
@@ -29,77 +47,31 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a key's value must be: in words for messages and documentation, and as a check."""
-
-    words: str
-    accepts: Callable[[object], bool]
-
-
-def _number(low: int, high: int) -> Kind:
-    def accepts(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    return Kind(f"a whole number from {low} to {high}", accepts)
-
-
-def _seconds(low: float, high: float) -> Kind:
-    def accepts(value: object) -> bool:
-        return (
-            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        )
-
-    return Kind(f"seconds, from {low:g} to {high:g}", accepts)
-
-
-def _absolute_path(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("/") and "\0" not in value
-
-
-def _absolute_paths(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(map(_absolute_path, value))
-
-
-def _platform_name(value: object) -> bool:
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    return value == "xen" or (value.startswith("embedded:") and value != "embedded:")
-
-
-def _one_of(*words: str) -> Kind:
-    return Kind("one of " + ", ".join(f'"{word}"' for word in words), lambda value: value in words)
-
-
-def _key(default: object, kind: Kind, doc: str) -> Any:  # noqa: ANN401 -- as dataclasses.field
-    return field(default=default, metadata={"kind": kind, "doc": doc})
-
-
-@dataclass(frozen=True)
 class Limits:
     """Bounds on what one device may use; each is per device."""
 
-    max_fids: int = _key(
+    max_fids: int = setting(
         MAX_FIDS,
-        _number(16, 1_000_000),
+        number(16, 1_000_000),
         "Fids a guest may hold. A Linux guest holds one for every cached file and directory.",
     )
-    max_open_files: int = _key(
+    max_open_files: int = setting(
         MAX_OPEN_FILES,
-        _number(1, 1_000_000),
+        number(1, 1_000_000),
         "Files a guest may have open. `max-open-files` in a device's nodes lowers it further.",
     )
-    max_msize: int = _key(
+    max_msize: int = setting(
         1 << 20,
-        _number(4096, 1 << 20),
+        number(4096, 1 << 20),
         "Largest message in bytes. Half of a ring is the other bound; Linux asks for 512 KiB at "
         "most.",
     )
-    max_rings: int = _key(
-        4, _number(1, 9), "Rings offered to a frontend. Linux wants at least 2, Mini-OS uses 1."
+    max_rings: int = setting(
+        4, number(1, 9), "Rings offered to a frontend. Linux wants at least 2, Mini-OS uses 1."
     )
-    max_ring_page_order: int = _key(
+    max_ring_page_order: int = setting(
         9,
-        _number(1, 9),
+        number(1, 9),
         "Largest ring offered: 2 to this power pages of 4 KiB, half of them for each direction.",
     )
 
@@ -108,17 +80,17 @@ class Limits:
 class Timeouts:
     """How long the supervisor waits before it goes on without an answer."""
 
-    start: float = _key(
+    start: float = setting(
         10.0,
-        _seconds(0.1, 600),
+        seconds(0.1, 600),
         "A new worker must serve its device within this time, or the device is closed.",
     )
-    stop: float = _key(
-        3.0, _seconds(0.1, 600), "A worker that was told to stop is killed after this time."
+    stop: float = setting(
+        3.0, seconds(0.1, 600), "A worker that was told to stop is killed after this time."
     )
-    close: float = _key(
+    close: float = setting(
         5.0,
-        _seconds(0.1, 600),
+        seconds(0.1, 600),
         "A frontend must follow to Closed within this time, or the device is closed without it. "
         "xl waits 10 seconds when it unplugs a device: stay below that.",
     )
@@ -128,18 +100,15 @@ class Timeouts:
 class Confinement:
     """The sandbox around each process that serves a guest."""
 
-    sandbox: bool = _key(
+    sandbox: bool = setting(
         True,
-        Kind("true or false", lambda value: isinstance(value, bool)),
+        BOOLEAN,
         "Whether such a process gives up what it does not need. Without it, a guest that breaks "
         "into its worker is root in Dom0: for debugging only, as `--no-sandbox`.",
     )
-    require: tuple[str, ...] = _key(
+    require: tuple[str, ...] = setting(
         (),
-        Kind(
-            "a list of walls: " + ", ".join(f'"{wall}"' for wall in WALLS),
-            lambda value: isinstance(value, list | tuple) and set(value) <= set(WALLS),
-        ),
+        some_of("walls", WALLS),
         "Walls that must hold, or the device is closed. A wall that is not listed and that the "
         "kernel does not have is left out with a warning. docs/confinement.md explains each.",
     )
@@ -156,38 +125,76 @@ class Confinement:
 
 
 @dataclass(frozen=True)
+class Stubdom:
+    """What a stub domain is given for its QEMU: the share `state` with the files `save` and
+    `restore`, and the channel `qmp`. docs/channels.md has more.
+    """
+
+    auto: bool = setting(
+        False,
+        BOOLEAN,
+        "Whether the supervisor attaches this share to each stub domain as it appears. "
+        "`xen-fileproxy attach DOMAIN --state` does so by hand.",
+    )
+    save: str = setting(
+        "/var/lib/xen/qemu-save.{target}",
+        TARGET_PATH,
+        "Where QEMU saves a state, the share's `save`. {target} is the number of the domain that "
+        "the stub domain works for. libxl reads the default.",
+    )
+    restore: str = setting(
+        "/var/lib/xen/qemu-resume.{target}",
+        TARGET_PATH,
+        "Where QEMU finds the state to begin with, the share's `restore`. libxl writes the "
+        "default.",
+    )
+    channels: tuple[str, ...] = setting(
+        (),
+        CHANNELS,
+        "Channels besides `qmp`: consoles, or any byte stream. Without SOCKET a channel's socket "
+        "is `<run-dir>/{target}/NAME`.",
+    )
+    channels_to_guest: tuple[str, ...] = setting(
+        (), CHANNELS, "As `channels`, but the stub domain only reads."
+    )
+    channels_from_guest: tuple[str, ...] = setting(
+        (), CHANNELS, "As `channels`, but the stub domain only writes."
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration, with the defaults filled in."""
 
-    platform: str = _key(
+    platform: str = setting(
         "xen",
-        Kind('"xen" or "embedded:DIR"', _platform_name),
+        PLATFORM,
         "Where guests live: real Xen, or the development hypervisor that runs in DIR.",
     )
-    run_dir: str = _key(
+    run_dir: str = setting(
         "/run/xen-fileproxy",
-        Kind("an absolute path", _absolute_path),
+        ABSOLUTE_PATH,
         "Directory of the running supervisor: its lock, its status socket, and what quotas count. "
         "Without this key, users other than root have it at `$XDG_RUNTIME_DIR/xen-fileproxy`, or "
         "`/tmp/xen-fileproxy-UID` where that variable is not set.",
     )
-    log_level: str = _key(
+    log_level: str = setting(
         "info",
-        _one_of(*LOG_LEVELS),
+        one_of(*LOG_LEVELS),
         "Least severity that is logged to standard error. `-v` means debug.",
     )
-    allowed_exports: tuple[str, ...] = _key(
+    allowed_exports: tuple[str, ...] = setting(
         (),
-        Kind("a list of absolute paths", _absolute_paths),
+        ABSOLUTE_PATHS,
         "Directories that a device's `path` must be, or lie under, after symbolic links are "
         "followed. With an empty list any directory may be exported.",
     )
     limits: Limits = field(default_factory=Limits, metadata={"doc": Limits.__doc__})
     timeouts: Timeouts = field(default_factory=Timeouts, metadata={"doc": Timeouts.__doc__})
-
     confinement: Confinement = field(
         default_factory=Confinement, metadata={"doc": Confinement.__doc__}
     )
+    stubdom: Stubdom = field(default_factory=Stubdom, metadata={"doc": Stubdom.__doc__})
 
     @property
     def status_socket(self) -> str:
@@ -231,7 +238,13 @@ def load(path: str | None) -> Config:
 
 def from_mapping(document: Mapping[str, object]) -> Config:
     """The configuration that a parsed TOML document describes.  Raises ``ConfigError``."""
-    return cast("Config", _build(Config, document, ""))
+    config = cast("Config", _build(Config, document, ""))
+    if config.stubdom.auto:
+        try:
+            state_share(config.stubdom, config.run_dir, DOMID_FIRST_RESERVED - 1)
+        except ShareError as error:
+            raise ConfigError(f"[stubdom]: {error}") from error
+    return config
 
 
 def check_value(dotted_key: str, value: object) -> None:

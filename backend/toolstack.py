@@ -45,12 +45,24 @@ def ends(own: Domid, domid: Domid, devid: Devid) -> Ends:
     )
 
 
+class TagTakenError(ToolstackError):
+    """The domain has a device of this tag already."""
+
+
 def attach(
-    store: Store, own: Domid, domid: Domid, share: Share, tag: str, *, devid: Devid | None = None
+    store: Store,
+    own: Domid,
+    domid: Domid,
+    share: Share,
+    tag: str,
+    *,
+    devid: Devid | None = None,
+    check: Callable[[StoreView], None] = lambda _view: None,
 ) -> Devid:
     """Create both ends' nodes; the guest mounts ``tag``.  The device's number.
 
-    Without ``devid`` it is the lowest free one.
+    Without ``devid`` it is the lowest free one.  ``check`` raises what speaks against it; what it
+    reads is still so when the nodes appear.
 
     All nodes come in one transaction: a guest's driver that saw half of them would probe, fail,
     and never try again.  Raises ``ToolstackError``, ``OSError``.
@@ -61,13 +73,14 @@ def attach(
     def body(view: StoreView) -> Devid:
         if value_of(view, f"/local/domain/{domid}") is None:
             raise ToolstackError(f"domain {domid}: no such domain")
+        check(view)
         number = _free(view, own, domid) if devid is None else devid
         frontend, backend = ends(own, domid, number)
         for end in (frontend, backend):
             if value_of(view, end) is not None:
                 raise ToolstackError(f"domain {domid} has a device {number} already ({end})")
         if tag in _tags(view, own, domid):
-            raise ToolstackError(
+            raise TagTakenError(
                 f'domain {domid} has a device with the tag "{tag}" already, '
                 "and a guest mounts by the tag: choose another with --tag"
             )
@@ -86,15 +99,6 @@ def attach(
     if value_of(store, f"/local/domain/{domid}") is not None and not store.introduced(domid):
         raise ToolstackError(f"domain {domid} is dying")
     return store.transact(body)
-
-
-def target_of(view: StoreView, domid: Domid) -> int:
-    """The domain that ``domid`` is the stub domain of; itself, where it is none.
-
-    Raises ``OSError``.
-    """
-    target = value_of(view, f"/local/domain/{domid}/target") or b""
-    return int(target) if target.isdigit() and len(target) <= 5 else domid
 
 
 def ask_to_close(store: Store, device: Ends) -> None:

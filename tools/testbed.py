@@ -42,8 +42,9 @@ class Testbed:
 
     __test__ = False
 
-    def __init__(self, *arguments: str, folder: str | None = None) -> None:
+    def __init__(self, *arguments: str, folder: str | None = None, config: str = "") -> None:
         """``arguments`` go to ``xen-fileproxy run``; ``folder`` is where the temporary one goes.
+        ``config`` is what the configuration has besides; ``DIR`` in it is the temporary folder.
 
         Names are short because the path of a unix socket has 107 bytes.
         """
@@ -52,7 +53,8 @@ class Testbed:
         self.platform: Final = f"embedded:{self.rundir}"
         self.log: Final = self.dir / "supervisor.log"
         self.config: Final = self.dir / "config.toml"
-        self.config.write_text(f'run-dir = "{self.dir}/run"\n')
+        more = config.replace("DIR", str(self.dir))
+        self.config.write_text(f'run-dir = "{self.dir}/run"\n{more}')
         self.hypervisor: Final = EmbeddedHypervisor.start(str(self.rundir))
         self._arguments: Final = arguments
         self.supervisor = self._start_supervisor()

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING
 from backend.commands.domain_option import add_domain, domid_of
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, devid, load_config, seconds
-from backend.commands.share_options import add_share, share_of
+from backend.commands.share_options import add_share, first_given, share_of
 from backend.commands.stores import open_store
+from backend.stubdom.state_share import TAG, state_share
 from protocol.xenpv.xenbus import XenbusState
 
 if TYPE_CHECKING:
     import argparse
 
+    from backend.config import Config
+    from backend.share import Share
     from backend.toolstack import Ends
+    from protocol.xenpv.ids import Domid
     from protocol.xenpv.ports import Store
 
 HELP = "attach a share to a running domain"
 EXAMPLE = (
     "xen-fileproxy attach guest1 --path /srv/files --tag files --max-space 1024 --commit atomic"
 )
+
+_TAG = "share"
 
 _UNTIL = {
     "offered": (XenbusState.INIT_WAIT, XenbusState.CONNECTED),
@@ -35,7 +41,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_domain(parser)
     parser.add_argument(
-        "--tag", default="share", help="the name that the guest mounts (default: %(default)s)"
+        "--state",
+        action="store_true",
+        help="give a stub domain, or the one that works for DOMAIN, what its QEMU needs: the share "
+        f'"{TAG}" of the configuration\'s table [stubdom]; no other share is described then',
+    )
+    parser.add_argument(
+        "--tag",
+        help=f"the name that the guest mounts (default: {_TAG}; with --state, {TAG})",
     )
     parser.add_argument(
         "--devid", metavar="N", type=devid, help="the device's number (default: the lowest free)"
@@ -60,32 +73,67 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attach, wait, print the domain's and the device's number."""
     from backend import toolstack
-    from backend.devices import MAX_TAG
     from backend.exports import check_share
 
-    share_of(args, "/")  # what is wrong with it is said before anything is asked
-    if not args.tag or len(args.tag.encode()) > MAX_TAG or not args.tag.isprintable():
-        raise CommandError(f"--tag {args.tag!r}: it must be 1 to {MAX_TAG} printable characters")
+    tag = _checked_tag(args)
+    if args.state:
+        given = first_given(args)
+        if given is not None:
+            raise CommandError(f"--state describes the whole share: leave out {given}")
+    else:
+        share_of(args, "/")  # what is wrong with it is said before anything is asked
     config = load_config(args)
     with open_store(config.platform) as (store, own):
-        domid = domid_of(store, args.domain)
-        sockets = os.path.join(config.run_dir, str(toolstack.target_of(store, domid)))
-        share = share_of(args, sockets)
+        domid, share = _wanted(args, config, store)
         bad = check_share(share, config.allowed_exports)
         if bad is not None:
             raise CommandError(bad)
         try:
-            number = toolstack.attach(store, own, domid, share, args.tag, devid=args.devid)
+            number = toolstack.attach(store, own, domid, share, tag, devid=args.devid)
             if args.wait:
                 _wait(store, toolstack.ends(own, domid, number), f"{domid}/{number}", args)
         except toolstack.ToolstackError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             look = f"'xen-fileproxy list {domid}' shows whether it is attached"
-            sys.stderr.write(f'domain {domid}, tag "{args.tag}": interrupted; {look}\n')
+            sys.stderr.write(f'domain {domid}, tag "{tag}": interrupted; {look}\n')
             raise
         sys.stdout.write(f"{domid}/{number}\n")
     return 0
+
+
+def _checked_tag(args: argparse.Namespace) -> str:
+    """The tag to be mounted.  Raises ``CommandError``."""
+    from backend.devices import MAX_TAG
+
+    if args.tag is None:
+        return TAG if args.state else _TAG
+    if not args.tag or len(args.tag.encode()) > MAX_TAG or not args.tag.isprintable():
+        raise CommandError(f"--tag {args.tag!r}: it must be 1 to {MAX_TAG} printable characters")
+    return str(args.tag)
+
+
+def _wanted(args: argparse.Namespace, config: Config, store: Store) -> tuple[Domid, Share]:
+    """To whom, and what.  Raises ``CommandError``, ``OSError``."""
+    from backend.share import ShareError
+    from backend.stubdom.target import stub_domain_of, target_of
+
+    domid = domid_of(store, args.domain)
+    target = target_of(store, domid)
+    if not args.state:
+        sockets = os.path.join(config.run_dir, str(domid if target is None else target))
+        return domid, share_of(args, sockets)
+    if target is None:
+        stub_domain = stub_domain_of(store, domid)
+        if stub_domain is None:
+            raise CommandError(
+                f"domain {domid} is no stub domain, and has none that --state could be for"
+            )
+        domid, target = stub_domain, domid
+    try:
+        return domid, state_share(config.stubdom, config.run_dir, target)
+    except ShareError as error:
+        raise CommandError(f"[stubdom]: {error}") from error
 
 
 def _wait(store: Store, device: Ends, name: str, args: argparse.Namespace) -> None:

@@ -129,10 +129,12 @@ def _socket(args: argparse.Namespace) -> str:
         path = _path(config.run_dir, given, args.channel)
         if os.path.exists(path):
             return path
-    from backend.toolstack import target_of
+    from backend.stubdom.target import target_of
 
     with open_store(config.platform) as (store, _own):
-        return _path(config.run_dir, target_of(store, domid_of(store, given)), args.channel)
+        domid = domid_of(store, given)
+        target = target_of(store, domid)
+        return _path(config.run_dir, domid if target is None else target, args.channel)
 
 
 def _path(run_dir: str, target: Domid | int, channel: str) -> str:

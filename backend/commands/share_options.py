@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from backend.commands.failure import CommandError
 from backend.share import (
@@ -16,10 +17,6 @@ from backend.share import (
     Share,
     ShareError,
 )
-
-if TYPE_CHECKING:
-    import argparse
-
 
 _STREAM: Final = (
     "a byte stream between the file NAME and the unix socket SOCKET of Dom0; for attach it is "
@@ -86,6 +83,16 @@ def add_share(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="remove the oldest files that are not open where a limit would be passed",
     )
+
+
+def first_given(args: argparse.Namespace) -> str | None:
+    """An option of ``add_share`` that was given, if any was."""
+    plain = argparse.ArgumentParser()
+    add_share(plain)
+    for name, default in vars(plain.parse_args([])).items():
+        if getattr(args, name) != default:
+            return f"--{name.replace('_', '-')}"
+    return None
 
 
 def share_of(args: argparse.Namespace, channel_dir: str | None = None) -> Share:

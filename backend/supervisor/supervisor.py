@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from backend.stubdom.automatic import StateShares
 from backend.supervisor.device import Device
 from backend.supervisor.inventory import reject, sweep, take_inventory
 from backend.supervisor.keys import DeviceKey, device_of
@@ -44,6 +45,11 @@ class Supervisor:
         self._turn_set = False
         self._failing = False
         self._left: Callable[[], None] | None = None
+        self._state_shares: StateShares | None = None
+        if services.config.stubdom.auto:
+            self._state_shares = StateShares(
+                services.store, services.reactor, services.config, self._set_turn
+            )
 
     def start(self) -> None:
         """Take over what the last supervisor left, and begin to watch.  Raises ``OSError``."""
@@ -52,6 +58,8 @@ class Supervisor:
         self._reactor.register(self._store.fileno(), self._hear)
         self._store.watch(self._services.root, _BACKEND)
         self._store.watch("@releaseDomain", _RELEASE)
+        if self._state_shares is not None:
+            self._state_shares.start()
         self._sweep_due = self._scan_due = True
         self._set_turn()
 
@@ -88,6 +96,8 @@ class Supervisor:
                 self._sweep_due = True
             elif token in self._tokens:  # a frontend's state
                 self._mark(self._tokens[token])
+            elif self._state_shares is not None:
+                self._state_shares.hear(token)
         self._set_turn()
 
     def _backend_changed(self, path: str) -> None:
@@ -144,6 +154,8 @@ class Supervisor:
         if self._scan_due:
             self._scan()
             self._scan_due = False
+        if self._state_shares is not None and self._left is None:
+            self._state_shares.work()
         # Once round: a device that wants more at once gets its next turn after all others.
         for key in list(self._due):
             del self._due[key]
@@ -184,6 +196,8 @@ class Supervisor:
             for key in self.devices:
                 if key.domid == domid:
                     self._mark(key)
+        if self._state_shares is not None:
+            self._state_shares.domains_ended()
 
     def _scan(self) -> None:
         """Find devices that we do not know yet."""

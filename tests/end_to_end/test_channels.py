@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.platform import open_platform
 from frontend_stub.connect import connect_device
 from frontend_stub.share import Share
 from protocol.xenpv.ids import Domid
+from tests.backend.stubdom.libxl import say_stub_domain
+from tests.end_to_end.dom0 import DEADLINE, dom0
 from tools.testbed import TestbedError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from tools.testbed import Testbed
 
 GUEST, TARGET = 5, 4
-DEADLINE = 30.0
 
 
 @contextmanager
@@ -36,13 +37,6 @@ def mounted(bed: Testbed, domid: int = GUEST) -> Iterator[Share]:
 
 def path_of(bed: Testbed, name: str = "qmp", domid: int = GUEST) -> Path:
     return bed.dir / "run" / str(domid) / name
-
-
-def dom0(path: Path) -> socket.socket:
-    client = socket.socket(socket.AF_UNIX)
-    client.settimeout(DEADLINE)
-    client.connect(str(path))
-    return client
 
 
 def receive(file: File) -> bytes:
@@ -91,12 +85,10 @@ def test_a_share_of_channels_alone(bed: Testbed) -> None:
 
 
 def test_a_stub_domains_channel_is_called_after_its_target(bed: Testbed) -> None:
-    bed.hypervisor.create_domain(GUEST)
-    with_store = bed.hypervisor.platform(0)
-    store = with_store.store()
-    store.write(f"/local/domain/{GUEST}/target", b"%d" % TARGET)
-    store.close()
-    with_store.close()
+    for domid in (TARGET, GUEST):
+        bed.hypervisor.create_domain(domid)
+    with closing(open_platform(bed.platform).store()) as store:
+        say_stub_domain(store, TARGET, GUEST)
     bed.attach(GUEST, "--channel", "qmp")
     with mounted(bed):
         assert path_of(bed, domid=TARGET).exists()

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ import pytest
 
 from backend.commands.failure import CommandError
 from backend.commands.qmp import parsed_arguments
+from backend.platform import open_platform
+from tests.backend.stubdom.libxl import say_stub_domain
 from tools.testbed import BIN, Testbed
 
 if TYPE_CHECKING:
@@ -135,12 +137,10 @@ class TestQemu:
     def test_in_a_guest_by_its_number_or_its_stub_domains(
         self, bed: Testbed, monitor: Path
     ) -> None:
-        bed.hypervisor.create_domain(GUEST)
-        platform = bed.hypervisor.platform(0)
-        store = platform.store()
-        store.write(f"/local/domain/{GUEST}/target", b"4")
-        store.close()
-        platform.close()
+        for domid in (4, GUEST):
+            bed.hypervisor.create_domain(domid)
+        with closing(open_platform(bed.platform).store()) as store:
+            say_stub_domain(store, 4, GUEST)
         bed.attach(GUEST, "--channel", "qmp")
         options = ("--config", str(bed.config), "--platform", bed.platform)
         bridge = subprocess.Popen(bed.front(GUEST, "bridge", "qmp", f"unix:{monitor}"))

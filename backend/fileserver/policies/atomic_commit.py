@@ -68,6 +68,8 @@ class AtomicCommitTree(ForwardingTree):
         file = self._opened(self.inner.open(node, kept), kept, node)
         if pending is not None:
             file.join(pending, file.inner)
+            if flags & os.O_TRUNC:
+                pending.begin_anew()
         elif flags & os.O_TRUNC:
             try:
                 self.setattr(node, file, Changes(size=0))
@@ -149,6 +151,8 @@ class AtomicCommitTree(ForwardingTree):
             if writer is not None and writer.untouched:
                 self._replace(node, writer)
         self.inner.setattr(node, file, changes)
+        if changes.size == 0 and (pending := self._pending.by_file.get(node.qid.path)):
+            pending.begin_anew()
 
     def _create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner

@@ -55,7 +55,17 @@ class AtomicFile(ForwardingFile):
 
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
         self.untouched = False
-        return self.inner.write(buffers, offset)
+        pending = self._pending
+        if pending is None:
+            return self.inner.write(buffers, offset)
+        try:
+            done = self.inner.write(buffers, offset)
+        except OSError:
+            pending.write_failed(offset)
+            raise
+        if pending.gap is not None:
+            pending.written(offset)
+        return done
 
     def close(self) -> None:
         steps = self.closing()

@@ -6,6 +6,7 @@
 | an old file is truncated to be written anew | the old file | the new file |
 | the last fid that writes is clunked | the new file, whole and on disk | the same |
 | that fails (no space, a broken disk) | what it saw before | the same as Dom0, and the error |
+| clunked, but a write had failed | what it saw before | the same as Dom0, and an error |
 | a close fails while others write on | what it saw before | the error, from the last close too |
 | the session ends before | what it saw before | - |
 | removed, or another file renamed over it | nothing, or the other file | the same |
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from backend.fileserver.deferred import Steps
     from backend.fileserver.files import File, Node
     from backend.fileserver.tree import Tree
+
+_SEVERAL: Final = -1
 
 Key = tuple[int, bytes]
 """A directory's qid path and a name in it."""
@@ -74,6 +77,8 @@ class Pending:
         self._writers = 0
         self._discarded = False
         self._closer: object = None
+        self.gap: int | None = None
+        """Where a write failed, and what was to be there is not; or ``_SEVERAL`` such places."""
         self.name = entry[1]
         self.node: Final = node.hold()
         self.file: Final = file
@@ -92,6 +97,19 @@ class Pending:
         self._writers += 1
         self._closer = None
 
+    def write_failed(self, offset: int) -> None:
+        """What was to be written there is missing, until it is written after all."""
+        self.gap = offset if self.gap in (None, offset) else _SEVERAL
+
+    def written(self, offset: int) -> None:
+        """A write came after one that failed: whoever tries again does so at the same place."""
+        if offset == self.gap:
+            self.gap = None
+
+    def begin_anew(self) -> None:
+        """It was truncated to nothing, so nothing is missing."""
+        self.gap = None
+
     def leave(self) -> Steps:
         """A fid that had it open for writing was clunked; the last one publishes.
 
@@ -102,7 +120,7 @@ class Pending:
             return
         closer = self._closer = object()
         try:
-            if self._parent is not None and not self._discarded:
+            if self._parent is not None and self._whole:
                 yield from synced(self.file)
         except BaseException:
             if self._closer is closer:
@@ -136,12 +154,16 @@ class Pending:
         self._parent, self.name = parent, name
         self._table.by_entry[parent.qid.path, name] = self
 
+    @property
+    def _whole(self) -> bool:
+        return not self._discarded and self.gap is None
+
     def _finish(self) -> Steps:
         parent = self._parent
-        if parent is None or self._discarded:
+        if parent is None or not self._whole:
             self._abandon()
             if parent is not None:
-                raise OSError(errno.EIO, "it is not whole: another close of this file failed")
+                raise OSError(errno.EIO, "it is not whole: a write or another close of it failed")
             return
         try:
             self._table.tree.publish(self.node, parent, self.name)

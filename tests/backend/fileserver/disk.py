@@ -1,7 +1,7 @@
 """A tree whose disk tells what was synced, and can be told to fail.
 
-What can fail: the syncs of a ``file`` and a ``directory``, the ``close`` of a file, to ``list`` and
-to ``set`` attributes.
+What can fail: the syncs of a ``file`` and a ``directory``, to ``write`` and to ``close`` a file, to
+``list`` and to ``set`` attributes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backend.fileserver.files import File, Node, Pin
     from backend.fileserver.tree import Tree
 
@@ -59,6 +61,10 @@ class _File(ForwardingFile):
     def __init__(self, inner: File, disk: WatchedDisk) -> None:
         super().__init__(inner)
         self._disk = disk
+
+    def write(self, buffers: Sequence[memoryview], offset: int) -> int:
+        self._disk.check("write")
+        return super().write(buffers, offset)
 
     def pin(self) -> Pin:
         return _Pin(self.inner, self._disk)

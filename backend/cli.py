@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "list",
     "serve",
     "qmp",
+    "qmp-proxy",
     "doctor",
     "install-hook",
     "remove-hook",

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, add_run_dir, load_config
@@ -30,8 +30,8 @@ def add_hook(parser: argparse.ArgumentParser, *, force: str) -> None:
         metavar="DIR",
         action="append",
         default=[],
-        help="a directory that libxl runs xen-9pfsd from; more than once for several "
-        "(default: all that Xen's packages have, as /usr/lib/xen-4.20/bin)",
+        help="a directory that libxl runs xen-9pfsd or vchan-socket-proxy from; more than once for "
+        "several (default: all that Xen's packages have, as /usr/lib/xen-4.20/bin)",
     )
     parser.add_argument("--force", action="store_true", help=force)
     parser.add_argument("--json", action="store_true", help="print what was found and done as JSON")
@@ -39,14 +39,30 @@ def add_hook(parser: argparse.ArgumentParser, *, force: str) -> None:
     add_run_dir(parser)
 
 
-def chosen(args: argparse.Namespace) -> dict[str, Hook]:
-    """The directories to switch, and whose each is now.  Raises ``CommandError``."""
-    from backend.hook.places import state
+class Place(NamedTuple):
+    """Where libxl looks for a program."""
+
+    directory: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The program's."""
+        return os.path.join(self.directory, self.name)
+
+
+def chosen(args: argparse.Namespace) -> dict[Place, Hook]:
+    """The places to switch, and whose each is now.  Raises ``CommandError``."""
+    from backend.hook.places import NAME, PROXY, proxies, state
 
     for directory in args.libexec:
         if not os.path.isdir(directory):
             raise CommandError(f"--libexec {directory}: no such directory")
-    found = state([os.path.abspath(directory) for directory in args.libexec])
+    directories = [os.path.abspath(directory) for directory in args.libexec]
+    found = {
+        **{Place(directory, NAME): hook for directory, hook in state(directories).items()},
+        **{Place(directory, PROXY): hook for directory, hook in proxies(directories).items()},
+    }
     if not found:
         raise CommandError(
             "no Xen tools found in /usr/lib, /usr/libexec or /usr/local; "
@@ -55,12 +71,12 @@ def chosen(args: argparse.Namespace) -> dict[str, Hook]:
     return found
 
 
-def switched(switch: Callable[[str], bool], directories: Iterable[str]) -> dict[str, bool]:
+def switched(switch: Callable[[str, str], bool], places: Iterable[Place]) -> dict[Place, bool]:
     """Switch each; whether that changed something.  Raises ``CommandError``, ``OSError``."""
     from backend.hook.switch import SwitchError
 
     try:
-        return {directory: switch(directory) for directory in directories}
+        return {place: switch(*place) for place in places}
     except SwitchError as error:
         raise CommandError(str(error)) from error
 
@@ -90,20 +106,23 @@ def clear_stale(args: argparse.Namespace) -> None:
         claim.clear_stale(store, own)  # without a XenStore there is no node
 
 
-def say(args: argparse.Namespace, before: Mapping[str, Hook], changed: Mapping[str, bool]) -> None:
-    """Print whose each directory is now, and whether that is new."""
-    from backend.hook.places import KEPT, NAME, Hook, hook_in
+def say(
+    args: argparse.Namespace, before: Mapping[Place, Hook], changed: Mapping[Place, bool]
+) -> None:
+    """Print whose each place is now, and whether that is new."""
+    from backend.hook.places import KEPT, Hook, hook_in
 
-    now = {directory: hook_in(directory) for directory in before}
+    now = {place: hook_in(*place) for place in before}
     if args.json:
         entries = [
             {
-                "directory": directory,
+                "directory": place.directory,
+                "program": place.name,
                 "hook": hook.value,
-                "before": before[directory].value,
-                "changed": changed.get(directory, False),
+                "before": before[place].value,
+                "changed": changed.get(place, False),
             }
-            for directory, hook in now.items()
+            for place, hook in now.items()
         ]
         sys.stdout.write(json.dumps({"directories": entries}, indent=2) + "\n")
         return
@@ -113,8 +132,8 @@ def say(args: argparse.Namespace, before: Mapping[str, Hook], changed: Mapping[s
         Hook.NONE: "nothing there",
         Hook.OLD: "nothing to do: libxl starts no backend before Xen 4.19",
     }
-    for directory, hook in now.items():
-        path = os.path.join(directory, NAME)
-        kept = f"; Xen's own is kept as {NAME}{KEPT}" if os.path.lexists(path + KEPT) else ""
-        new = "now " if changed.get(directory) else ""
-        sys.stdout.write(f"{path}: {new}{words[hook]}{kept}\n")
+    for place, hook in now.items():
+        kept = f"; Xen's own is kept as {place.name}{KEPT}"
+        new = "now " if changed.get(place) else ""
+        what = words[hook] + (kept if os.path.lexists(place.path + KEPT) else "")
+        sys.stdout.write(f"{place.path}: {new}{what}\n")

@@ -1,4 +1,4 @@
-"""``install-hook``: makes libxl start our program for ``p9`` devices of ``type=xen_9pfsd``."""
+"""``install-hook``: makes libxl start our programs for ``p9`` devices, and for monitors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from backend.commands.hook_options import add_hook, check_unused, chosen, clear_
 if TYPE_CHECKING:
     import argparse
 
-HELP = "make libxl start this program for p9 devices of type=xen_9pfsd, instead of xen-9pfsd"
+HELP = (
+    "make libxl start this program instead of xen-9pfsd, for p9 devices, and of "
+    "vchan-socket-proxy, for the monitors of stub domains that have a channel of ours"
+)
 EXAMPLE = "xen-fileproxy install-hook && xl create guest.cfg"
 
 
@@ -32,21 +35,21 @@ def run(args: argparse.Namespace) -> int:
     from backend.hook.daemon import daemons
     from backend.hook.places import Hook
 
-    directories = chosen(args)
+    places = chosen(args)
     if args.status:
-        say(args, directories, {})
+        say(args, places, {})
         return 0
     others = daemons()
     if others and not args.force:
         check_unused(args, f"xen-9pfsd (process {others[0]})")
     # Whoever names a directory knows better what its libxl can do than we do.
-    wanted = [name for name, hook in directories.items() if args.libexec or hook is not Hook.OLD]
+    wanted = [place for place, hook in places.items() if args.libexec or hook is not Hook.OLD]
     changed = switched(switch.install, wanted)
     _end(others)
     if wanted:
         clear_stale(args)
         _enable()
-    say(args, directories, changed)
+    say(args, places, changed)
     return 0
 
 

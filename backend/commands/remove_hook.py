@@ -1,4 +1,4 @@
-"""``remove-hook``: gives libxl the ``xen-9pfsd`` back that it had before ``install-hook``."""
+"""``remove-hook``: gives libxl the programs back that it had before ``install-hook``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.commands.options import load_config
 if TYPE_CHECKING:
     import argparse
 
-HELP = "make libxl start Xen's own xen-9pfsd again, as before install-hook"
+HELP = "make libxl start Xen's own xen-9pfsd and vchan-socket-proxy again, as before install-hook"
 EXAMPLE = "xen-fileproxy remove-hook"
 
 _END = 30.0
@@ -28,23 +28,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check who is served, put back what was there, end our supervisor."""
     from backend.hook import switch
-    from backend.hook.places import Hook, state
+    from backend.hook.places import NAME, Hook, proxies, state
 
-    if not (args.libexec or state()):
+    if not (args.libexec or state() or proxies()):
         return 0  # Xen's tools went before us: a package's removal goes on
-    directories = chosen(args)
-    ours = Hook.OURS in directories.values()
+    places = chosen(args)
+    # A proxy is its domain's own process, and goes on: only the daemon has others it serves.
+    ours = Hook.OURS in {hook for place, hook in places.items() if place.name == NAME}
     supervisor = _supervisor(args) if ours else None
     if ours and not (args.force and supervisor):
         # Without a supervisor, workers that it left behind may serve; they end through a new one.
         check_unused(args, "xen-fileproxy")
-    changed = switched(switch.remove, directories)
+    changed = switched(switch.remove, places)
     if supervisor is not None:
         _end(supervisor)
     if ours:
         clear_stale(args)
         _disable()
-    say(args, directories, changed)
+    say(args, places, changed)
     return 0
 
 

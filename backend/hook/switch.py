@@ -1,8 +1,8 @@
-"""Puts our program where libxl looks for ``xen-9pfsd``, and gives the place back.
+"""Puts a program of ours where libxl looks for Xen's, and gives the place back.
 
-What lies there is kept beside it as ``xen-9pfsd.distrib``.  Where dpkg owns it, dpkg-divert moves
-it, so that an update of Xen's package goes to the kept file; elsewhere an update puts Xen's program
-back over our link, and ``install`` has to be run again.
+What lies there is kept beside it with ``.distrib`` added to its name.  Where dpkg owns it,
+dpkg-divert moves it, so that an update of Xen's package goes to the kept file; elsewhere an update
+puts Xen's program back over our link, and ``install`` has to be run again.
 
 Each step leaves a state that both functions finish from: an interruption loses nothing.
 """
@@ -24,13 +24,13 @@ class SwitchError(Exception):
     """A directory cannot be switched; the text names it and says why."""
 
 
-def install(directory: str) -> bool:
+def install(directory: str, name: str = NAME) -> bool:
     """Have libxl start our program; false if it does already.
 
     Raises ``SwitchError``, ``OSError``.
     """
-    path = os.path.join(directory, NAME)
-    program = launcher()
+    path = os.path.join(directory, name)
+    program = launcher(name)
     if not os.access(program, os.X_OK):
         raise SwitchError(f"{program}: not there, or not executable; is xen-fileproxy installed?")
     if is_ours(path):
@@ -43,12 +43,12 @@ def install(directory: str) -> bool:
     return True
 
 
-def remove(directory: str) -> bool:
+def remove(directory: str, name: str = NAME) -> bool:
     """Have libxl start what it started before; false if it does already.
 
     Raises ``SwitchError``, ``OSError``.
     """
-    path = os.path.join(directory, NAME)
+    path = os.path.join(directory, name)
     ours, kept = is_ours(path), os.path.lexists(path + KEPT)
     if not ours and (os.path.lexists(path) or not kept):
         return False

@@ -22,6 +22,7 @@ for command in xen-fileproxy xen-fileproxy-front; do
     place 644 "$made/$command" /usr/share/bash-completion/completions
 done
 place 755 tools/dom0/xen-9pfsd /usr/lib/xen-fileproxy
+place 755 tools/dom0/vchan-socket-proxy /usr/lib/xen-fileproxy
 place 755 tools/dom0/fileproxy /etc/xen/scripts
 place 644 tools/dom0/60-xen-fileproxy.rules /usr/lib/udev/rules.d
 place 644 tools/dom0/xen-fileproxy.service /usr/lib/systemd/system

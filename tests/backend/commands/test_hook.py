@@ -60,12 +60,36 @@ def test_there_and_back(run: Run, libexec: Path, capsys: pytest.CaptureFixture[s
     assert run("remove-hook", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
         "directories": [
-            {"directory": str(libexec), "hook": "theirs", "before": "ours", "changed": True}
+            {
+                "directory": str(libexec),
+                "program": "xen-9pfsd",
+                "hook": "theirs",
+                "before": "ours",
+                "changed": True,
+            }
         ]
     }
     assert path.read_text() == "theirs"
     assert run("remove-hook") == 0
     assert capsys.readouterr().out == f"{path}: Xen's own\n"
+
+
+def test_the_proxy_of_monitors_goes_with_it(
+    run: Run, supervisor: Supervisor, libexec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy = libexec / "vchan-socket-proxy"
+    proxy.write_text("theirs too")
+    assert run("install-hook") == 0
+    kept = "; Xen's own is kept as vchan-socket-proxy.distrib"
+    assert capsys.readouterr().out.endswith(f"{proxy}: now xen-fileproxy{kept}\n")
+    assert str(proxy.readlink()) == launcher("vchan-socket-proxy")
+    (libexec / "xen-9pfsd").unlink()
+    (libexec / "xen-9pfsd").write_text("an update's")
+    # The daemon is theirs again, so nobody is ended for the proxy's sake.
+    assert run("remove-hook") == 0
+    assert capsys.readouterr().out.endswith(f"{proxy}: now Xen's own\n")
+    assert proxy.read_text() == "theirs too"
+    assert supervisor.process.poll() is None
 
 
 def test_status_changes_nothing(
@@ -84,6 +108,7 @@ def test_xen_without_that_entry_has_nothing_to_be_done(
     old = place / "xen-4.17" / "bin"
     old.mkdir(parents=True)
     monkeypatch.setattr("backend.hook.places.libexec_directories", lambda _root: [str(old)])
+    monkeypatch.setattr("backend.hook.places._BINDIR", ())
     for command in ("install-hook", "remove-hook"):
         assert main([command]) == 0
         assert "nothing to do: libxl starts no backend before Xen 4.19" in capsys.readouterr().out
@@ -99,7 +124,8 @@ def test_a_directory_that_is_not_there_is_named(
 ) -> None:
     assert main([command, "--libexec", "/none"]) == 1
     assert capsys.readouterr().err == ("xen-fileproxy: error: --libexec /none: no such directory\n")
-    monkeypatch.setattr("backend.hook.places.libexec_directories", lambda _root: [])
+    for name, nowhere in (("libexec_directories", lambda _root: []), ("_BINDIR", ())):
+        monkeypatch.setattr(f"backend.hook.places.{name}", nowhere)
     # A package's removal runs remove-hook, also where Xen was removed before.
     assert main([command]) == (1 if command == "install-hook" else 0)
     assert ("no Xen tools found" in capsys.readouterr().err) == (command == "install-hook")
@@ -108,7 +134,7 @@ def test_a_directory_that_is_not_there_is_named(
 def test_a_program_that_is_not_installed_is_named(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("backend.hook.switch.launcher", lambda: "/none/xen-9pfsd")
+    monkeypatch.setattr("backend.hook.switch.launcher", "/none/{}".format)
     assert run("install-hook") == 1
     assert "/none/xen-9pfsd: not there, or not executable" in capsys.readouterr().err
 

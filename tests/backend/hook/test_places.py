@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.hook import Hook, state
-from backend.hook.places import INSTALLED, hook_in, launcher, libexec_directories
+from backend.hook.places import (
+    INSTALLED,
+    KEPT,
+    NAME,
+    PROXY,
+    hook_in,
+    launcher,
+    libexec_directories,
+    proxies,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +43,7 @@ def test_theirs_ours_none(tmp_path: Path, libexec: Path) -> None:
     daemon = libexec / "xen-9pfsd"
     daemon.unlink()
     assert state([str(libexec)]) == {str(libexec): Hook.NONE}
-    for target in (INSTALLED, launcher()):
+    for target in (f"{INSTALLED}/{NAME}", launcher()):
         daemon.symlink_to(target)
         assert hook_in(str(libexec)) is Hook.OURS
         daemon.unlink()
@@ -54,3 +63,31 @@ def test_elsewhere_the_running_xen_tells_its_version(
         (about / name).write_text(f"{number}\n")
     (tmp_path / "usr/libexec/xen/bin").mkdir(parents=True)
     assert list(state(root=str(tmp_path)).values()) == [hook]
+
+
+def test_a_proxy_counts_where_one_lies_and_debians_wrapper_is_none(tmp_path: Path) -> None:
+    debian = tmp_path / "usr/lib/xen-4.17/bin"
+    wrapper = tmp_path / "usr/lib/xen-common/bin/xen-utils-wrapper"
+    for directory in (debian, wrapper.parent, tmp_path / "usr/bin", tmp_path / "usr/local/bin"):
+        directory.mkdir(parents=True)
+    wrapper.write_text("wrapper")
+    (tmp_path / "usr/bin" / PROXY).symlink_to(wrapper)
+    assert proxies(root=str(tmp_path)) == {}
+    (debian / PROXY).write_text("theirs")
+    local = tmp_path / "usr/local/bin" / PROXY
+    local.symlink_to(f"{INSTALLED}/{PROXY}")
+    found = {str(debian): Hook.THEIRS, str(local.parent): Hook.OURS}
+    assert proxies(root=str(tmp_path)) == found
+    # Half of a switch: it is still to be finished.
+    (debian / PROXY).rename(debian / f"{PROXY}{KEPT}")
+    assert proxies(root=str(tmp_path)) == found
+    assert proxies([str(debian)]) == {str(debian): Hook.THEIRS}
+
+
+def test_each_program_of_ours_has_its_own_name(tmp_path: Path) -> None:
+    for name, other in ((NAME, PROXY), (PROXY, NAME)):
+        (tmp_path / name).symlink_to(launcher(other))
+        assert hook_in(str(tmp_path), name) is Hook.THEIRS
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to(launcher(name))
+        assert hook_in(str(tmp_path), name) is Hook.OURS

@@ -59,6 +59,19 @@ def test_link_and_back(libexec: Path) -> None:
     assert not remove(str(libexec))
 
 
+def test_a_program_of_another_name(libexec: Path) -> None:
+    (libexec / "vchan-socket-proxy").write_text("theirs too")
+    before = seen(libexec)
+    assert install(str(libexec), "vchan-socket-proxy")
+    assert seen(libexec) == {
+        "xen-9pfsd": "theirs",
+        "vchan-socket-proxy": places.launcher("vchan-socket-proxy"),
+        "vchan-socket-proxy.distrib": "theirs too",
+    }
+    assert remove(str(libexec), "vchan-socket-proxy")
+    assert seen(libexec) == before
+
+
 def test_where_nothing_was_nothing_is_left(libexec: Path) -> None:
     (libexec / "xen-9pfsd").unlink()
     assert install(str(libexec))
@@ -143,7 +156,7 @@ def test_what_dpkg_refuses_is_said(dpkg: Path, libexec: Path) -> None:
 def test_a_program_that_is_not_there_is_named(
     libexec: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.hook.switch.launcher", lambda: "/none/xen-9pfsd")
+    monkeypatch.setattr("backend.hook.switch.launcher", "/none/{}".format)
     with pytest.raises(SwitchError, match=r"^/none/xen-9pfsd: not there"):
         install(str(libexec))
 

@@ -25,6 +25,7 @@ EXECUTABLE: Final = {
     "etc/xen/scripts/fileproxy",
     "usr/bin/xen-fileproxy",
     "usr/bin/xen-fileproxy-front",
+    f"{PRIVATE}/vchan-socket-proxy",
     f"{PRIVATE}/xen-9pfsd",
     "usr/share/python3/runtime.d/xen-fileproxy.rtupdate",
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import select
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from backend.devices import read_tag
 from backend.share import Share, share_nodes
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from protocol.xenpv.ids import Domid
     from protocol.xenpv.ports import Store, StoreView
+
+T = TypeVar("T")
 
 _MAX_DEVICES: Final = 1024
 _TOKEN: Final = "toolstack"  # noqa: S105 -- a XenStore watch's token
@@ -139,15 +141,32 @@ def wait_for(
     After ``timeout`` seconds that is any other state.  Raises ``OSError``.
     """
     path = f"{device.backend}/state"
+
+    def now() -> XenbusState:
+        return XenbusState.parse(value_of(store, path) or b"")
+
+    def good() -> XenbusState | None:
+        state = now()
+        return state if done(state) else None
+
+    state = watch_for(store, path, good, timeout)
+    return now() if state is None else state
+
+
+def watch_for(store: Store, path: str, look: Callable[[], T | None], timeout: float) -> T | None:
+    """What ``look`` finds: it is called now, and whenever something changes at or below ``path``.
+
+    ``None`` where it finds nothing within ``timeout`` seconds.  Raises ``OSError``.
+    """
     deadline = time.monotonic() + timeout
     store.watch(path, _TOKEN)
     try:
         while True:
-            store.events()  # before the read, so that no change is missed
-            state = XenbusState.parse(value_of(store, path) or b"")
+            store.events()  # before the look, so that no change is missed
+            found = look()
             left = deadline - time.monotonic()
-            if done(state) or left <= 0:
-                return state
+            if found is not None or left <= 0:
+                return found
             select.select([store.fileno()], [], [], left)
     finally:
         store.unwatch(path, _TOKEN)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,6 +21,7 @@ from backend.stubdom.relay import relay
 from backend.stubdom.state_share import MONITOR
 from backend.supervisor.keys import DeviceKey, backend_root, parse_devid
 from backend.supervisor.nodes import DeviceNodes, NodeError
+from backend.toolstack import watch_for
 from protocol.xenpv.nodes import names_below, value_of
 from protocol.xenpv.xenbus import XenbusState
 
@@ -71,21 +71,12 @@ def await_offer(store: Store, own: Domid, domid: Domid, seconds: float) -> Chann
 
     ``None`` where that does not come in time.  Raises ``OSError``.
     """
-    path = f"{backend_root(own)}/{domid}"
-    deadline = time.monotonic() + seconds
-    store.watch(path, _TOKEN)
-    try:
-        while True:
-            store.events()  # before the look, so that no change is missed
-            channel = find_channel(store, own, domid)
-            if channel is not None and _state(store, channel) in _OFFERED:
-                return channel
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            select.select([store.fileno()], [], [], left)
-    finally:
-        store.unwatch(path, _TOKEN)
+
+    def offered() -> Channel | None:
+        channel = find_channel(store, own, domid)
+        return channel if channel is not None and _state(store, channel) in _OFFERED else None
+
+    return watch_for(store, f"{backend_root(own)}/{domid}", offered, seconds)
 
 
 def serve(

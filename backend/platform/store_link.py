@@ -28,7 +28,11 @@ HEADER: Final = struct.Struct("=IIII")
 """``struct xsd_sockmsg`` of xen/io/xs_wire.h: type, req_id, tx_id, len, in native byte order."""
 
 PAYLOAD_MAX: Final = 4096
-"""XENSTORE_PAYLOAD_MAX, for both directions."""
+"""XENSTORE_PAYLOAD_MAX, for requests; and for replies of xenstored in C."""
+
+REPLY_MAX: Final = 1024 * 1024
+"""Bytes of a reply: oxenstored sends a list of names as one packet, however long, on a socket.  All
+domids that Xen can give out are a fifth of this."""
 
 MAX_UNSENT: Final = 1024 * 1024
 """Bytes kept for a daemon that does not read; only requests nobody waits for any more pile up."""
@@ -159,7 +163,7 @@ class Link:
         start = 0
         while len(self._received) - start >= HEADER.size:
             op, number, tx_id, length = HEADER.unpack_from(self._received, start)
-            if length > PAYLOAD_MAX:
+            if length > REPLY_MAX:
                 self.broken = f"a packet of {length} bytes was announced"
                 return
             body = start + HEADER.size
@@ -254,8 +258,8 @@ def lost(reason: str) -> StoreUnavailable:
 
 
 def _error(payload: bytes) -> OSError:
-    """An ERROR packet carries an errno's name."""
-    name = payload.rstrip(b"\0").decode("ascii", "replace")
+    """An ERROR packet carries an errno's name; oxenstored has one that no C library knows."""
+    name = payload.rstrip(b"\0").decode("ascii", "replace").replace("EQUOTA", "EDQUOT")
     code = getattr(errno, name, None) if name.startswith("E") else None
     if not isinstance(code, int):
         return OSError(errno.EIO, f"XenStore answered with an unknown error, {name!r}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from pyxs.client import Op
 
 from backend.platform.store_link import Link, Reply, lost
-from backend.platform.store_view import encode_path
+from backend.platform.store_view import encode_watched_path
 from protocol.xenpv.ports import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -251,4 +251,4 @@ def _watch_payload(path: str, token: str) -> bytes:
     raw = token.encode("utf-8", "surrogateescape")
     if b"\0" in raw:
         raise OSError(errno.EINVAL, "a watch's token has no NUL")
-    return encode_path(path) + b"\0" + raw + b"\0"
+    return encode_watched_path(path) + b"\0" + raw + b"\0"

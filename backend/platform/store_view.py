@@ -177,10 +177,16 @@ class TransactionView(View):
 
 
 def encode_path(path: str) -> bytes:
-    """A path for the wire.  Raises ``OSError`` EINVAL for one outside XenStore's grammar."""
-    if not _PATH.fullmatch(path):
+    """A node's path for the wire.  Raises ``OSError`` EINVAL for one outside XenStore's grammar."""
+    # oxenstored would look a special path up below our home.
+    if path.startswith("@") or not _PATH.fullmatch(path):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
     return path.encode("ascii")
+
+
+def encode_watched_path(path: str) -> bytes:
+    """A node's path, or a special one: ``@releaseDomain``.  Raises ``OSError`` EINVAL."""
+    return b"@" + encode_path(path[1:]) if path.startswith("@") else encode_path(path)
 
 
 @contextlib.contextmanager

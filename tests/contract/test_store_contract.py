@@ -115,8 +115,9 @@ def test_a_list_longer_than_a_packet(store: Store, data: str) -> None:
     names = [f"child-with-a-long-name-{number}" for number in range(600)]
     for name in names:
         store.write(f"{data}/{name}", b"")
-    assert store.list(data) == names
-    assert store.transact(lambda view: view.list(data)) == names
+    # In which order is the daemon's affair.
+    assert sorted(store.list(data)) == sorted(names)
+    assert sorted(store.transact(lambda view: view.list(data))) == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +144,11 @@ def test_errors_name_the_path(store: Store, data: str) -> None:
 
 
 def test_a_value_too_long_for_a_packet(store: Store, data: str) -> None:
-    room = 4096 - len(data) - 1
-    store.write(data, bytes(room))
+    # xenstored in C takes from Dom0 what a packet holds, oxenstored what it takes from a guest.
+    store.write(data, bytes(2048))
     with refused(errno.E2BIG):
-        store.write(data, bytes(room + 1))
-    assert store.read(data) == bytes(room)
+        store.write(data, bytes(4096 - len(data)))
+    assert store.read(data) == bytes(2048)
 
 
 def test_permissions(bed: Bed, store: Store, guest: RemoteStore, data: str) -> None:
@@ -185,11 +186,11 @@ def test_a_guests_paths_are_relative_to_its_home(
 
 
 def test_a_guest_meets_its_limits(guest: RemoteStore) -> None:
-    """The errno is the daemon's choice, and what Linux makes of it; a guest's kernel has watches of
-    its own.
+    """The errno is the daemon's choice, and what Linux makes of it; how many watches, too: 128 or
+    100, of which a guest's kernel has some.
     """
     with pytest.raises(OSError, match=r"."):
-        guest.write("data/x", bytes(2048))
+        guest.write("data/x", bytes(2049))
     assert 64 < guest.watch_all("data", 129) <= 128
     guest.unwatch("data", "0")
     guest.watch("data", "another")
@@ -323,7 +324,8 @@ def test_endless_conflict_is_eagain_in_the_end(
     def body(view: StoreView) -> None:
         nonlocal runs
         runs += 1
-        view.read(data)
+        # A transaction that only reads is one that oxenstored lets end well.
+        view.write(data, view.read(data))
         other.write(data, b"%d" % runs)
 
     with refused(errno.EAGAIN):

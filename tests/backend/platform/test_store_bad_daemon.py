@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from backend.platform.embedded.xenstore_wire import Op, Packet
 from backend.platform.store import connect_store
+from backend.platform.store_link import REPLY_MAX
 from protocol.xenpv.ports import StoreUnavailable
 from tests.backend.platform.scripted_daemon import Peer, ScriptedDaemon
 from tests.backend.platform.store_waiting import (
@@ -133,6 +135,7 @@ def test_unexpected_packets_are_reported_and_ignored(
     [
         (b"ENOENT\0", errno.ENOENT),
         (b"EROFS", errno.EROFS),
+        (b"EQUOTA\0", errno.EDQUOT),
         (b"ENONSENSE\0", errno.EIO),
         (b"", errno.EIO),
     ],
@@ -172,7 +175,8 @@ def test_a_transaction_without_a_number_is_refused(path: str, number: bytes) -> 
 
 
 def test_rubbish_drops_the_connection_and_the_next_one_serves(path: str) -> None:
-    connections = iter([b"\xff" * 64, b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+    too_long = struct.pack("=IIII", Op.READ, 0, 0, REPLY_MAX + 1)
+    connections = iter([b"\xff" * 64, b"HTTP/1.1 400 Bad Request\r\n\r\n", too_long, b""])
 
     def script(peer: Peer) -> None:
         rubbish = next(connections)
@@ -196,6 +200,21 @@ def test_answers_in_single_bytes(path: str) -> None:
 
     with ScriptedDaemon(path, script), closing(connect_store(path)) as store:
         assert store.read("/a") == b"slow"
+
+
+@pytest.mark.parametrize("length", [4097, REPLY_MAX])
+def test_a_list_in_one_packet_however_long(path: str, length: int) -> None:
+    """As oxenstored sends it."""
+    names = [b"n" * 99] * (length // 100)
+
+    def script(peer: Peer) -> None:
+        request = peer.next()
+        peer.reply(request, b"\0".join(names).ljust(length, b"\0"))
+        peer.serve()
+
+    with ScriptedDaemon(path, script), closing(connect_store(path)) as store:
+        assert store.list("/a") == [name.decode() for name in names]
+        assert store.read("/a") == b"value"
 
 
 def test_a_daemon_that_takes_no_watches_back_is_not_connected(path: str) -> None:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import tempfile
-import threading
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from backend.cli import main
 from backend.commands.status import COLUMNS, fitting
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.backend.commands.answering import answering
 
 SERVING: dict[str, Any] = {
     "domid": 5,
@@ -55,28 +48,8 @@ WAITING: dict[str, Any] = {
 }
 
 
-@contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """A socket that gives one client these bytes."""
-    with tempfile.TemporaryDirectory(prefix="xf") as place, socket.socket(socket.AF_UNIX) as server:
-        path = str(Path(place) / "s")
-        server.bind(path)
-        server.listen()
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                assert connection.recv(16) == b"status\n"
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield path
-        thread.join(20)
-
-
 def show(capsys: pytest.CaptureFixture[str], devices: list[dict[str, Any]]) -> list[str]:
-    with answering(json.dumps({"devices": devices}).encode()) as path:
+    with answering((b"status\n", json.dumps({"devices": devices}).encode())) as path:
         assert main(["status", "--socket", path]) == 0
     return capsys.readouterr().out.splitlines()
 
@@ -117,14 +90,14 @@ def test_no_devices(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_is_everything(capsys: pytest.CaptureFixture[str]) -> None:
     document = {"devices": [SERVING, WAITING], "pid": 1}
-    with answering(json.dumps(document).encode()) as path:
+    with answering((b"status\n", json.dumps(document).encode())) as path:
         assert main(["status", "--json", "--socket", path]) == 0
     assert json.loads(capsys.readouterr().out) == document
 
 
 @pytest.mark.parametrize("answer", [b"", b"{", b"\xff\xfe"])
 def test_other_servers_are_told_apart(capsys: pytest.CaptureFixture[str], answer: bytes) -> None:
-    with answering(answer) as path:
+    with answering((b"status\n", answer)) as path:
         assert main(["status", "--socket", path]) == 1
     assert "the answer is not a supervisor's" in capsys.readouterr().err
 

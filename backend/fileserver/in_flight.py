@@ -42,14 +42,13 @@ class InFlight:
         self._announced = ParkedRequests()
         """Those that wait for a descriptor: to ask them after each batch would be for nothing."""
         self._flushes = HeldFlushes(lanes, send)
+        self.waiting = False
+        """Whether something may wait whose time no descriptor announces: asked for each batch, so
+        it is no call.  What ends otherwise than by its time is noticed by ``release_flushes``."""
 
     def fileno(self) -> int:
         """Polls readable when ``completed`` has something."""
         return self._offload.fileno()
-
-    def waiting(self) -> bool:
-        """Whether something waits whose time no descriptor announces."""
-        return bool(self._parked or self._flushes)
 
     def accept(self, lane: Lane, tag: Tag, answer: Deferred | Parked) -> Message | None:
         """Take over an answer that comes later; the reply, if it is there at once.
@@ -57,6 +56,7 @@ class InFlight:
         Raises what the operation raises.
         """
         if isinstance(answer, Parked):
+            self.waiting = True
             parked = self._announced if answer.announced else self._parked
             return parked.park(lane, tag, answer)
         if not self._offload.has_room():
@@ -68,6 +68,7 @@ class InFlight:
 
         Raises ``OSError`` EAGAIN when too many flushes wait, ``RingError``.
         """
+        self.waiting = True
         reply = encode(Rflush(request.tag))
         if self._offload.unanswered(request.oldtag):
             self._flushes.after_reply(request.oldtag, lane, reply)
@@ -105,6 +106,7 @@ class InFlight:
     def release_flushes(self) -> None:
         """Send the Rflush replies whose time has come.  Raises ``RingError``."""
         self._flushes.release()
+        self.waiting = bool(self._parked or self._flushes)
 
     def forget(self) -> None:
         """A new session has begun: nobody waits for what the old one asked."""

@@ -101,7 +101,7 @@ class LocalFile(_Opened):
         if offset > MAX_OFFSET:
             raise OSError(errno.EINVAL, f"offset {offset} is beyond any file")
         done = os.preadv(self._fd, buffers, offset)
-        if 0 < done < sum(map(len, buffers)):
+        if done and done < _length(buffers):
             done = _go_on(os.preadv, self._fd, buffers, offset, done)
         return done
 
@@ -109,7 +109,7 @@ class LocalFile(_Opened):
         if offset > MAX_OFFSET:
             raise OSError(errno.EFBIG, f"offset {offset} is beyond any file")
         done = os.pwritev(self._fd, buffers, offset)
-        if 0 < done < sum(map(len, buffers)):
+        if done and done < _length(buffers):
             done = _go_on(os.pwritev, self._fd, buffers, offset, done)
         return done
 
@@ -223,6 +223,10 @@ class LocalDirectory(_Opened):
         if self._above is not None and name == b"..":
             return self._above
         return self._qids.path(self._dev, ino)
+
+
+def _length(buffers: Sequence[memoryview]) -> int:
+    return len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
 
 
 def _go_on(

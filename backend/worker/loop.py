@@ -35,6 +35,20 @@ REST: Final = 0.002
 """Seconds; whoever flooded and then means it waits so long for the first answer."""
 
 
+class _Ring:
+    """A lane of the connection, and its event channel."""
+
+    __slots__ = ("empty", "lane", "masked", "port")
+
+    def __init__(self, lane: int, port: Evtchn) -> None:
+        self.lane: Final = lane
+        self.port: Final = port
+        self.masked = False
+        """An event was taken, and none comes before ``unmask``."""
+        self.empty = 0
+        """Events in a row that brought no request."""
+
+
 class ServiceLoop:
     """Serves one device until it is told to stop or cannot go on."""
 
@@ -48,21 +62,19 @@ class ServiceLoop:
     ) -> None:
         """``ports`` says which lane each event channel belongs to; ``clock`` counts seconds."""
         self._connection = connection
+        self._counters = connection.counters
         self._events = events
         # Both stay the same, and a turn is taken for each request.
         self._events_fd = events.fileno()
         self._watched = connection.watched
-        self._lane_of = dict(ports)
-        self._port_of = {lane: port for port, lane in ports.items()}
+        self._rings = [_Ring(lane, port) for port, lane in ports.items()]
+        self._ring_of = {ring.port: ring for ring in self._rings}
         self._supervision = supervision
         self._clock = clock
-        self._busy: set[int] = set()
-        """Lanes with work; their event channels are masked, but for lanes that poll."""
-        self._masked: set[int] = set()
-        self._empty = dict.fromkeys(self._port_of, 0)
-        """Events in a row that brought no request, by lane."""
-        self._resting: dict[int, float] = {}
-        """Until when a lane's event channel stays masked."""
+        self._busy: list[_Ring] = []
+        """With work; masked, but for those that were looked at without an event."""
+        self._resting: dict[_Ring, float] = {}
+        """Until when these stay masked."""
         self._stopped = False
 
     def run(self) -> str | None:
@@ -85,7 +97,7 @@ class ServiceLoop:
         for fd in (self._events_fd, self._supervision.fileno(), *self._watched):
             poll.register(fd, select.EPOLLIN)
         # Every lane is looked at once: a mount can come before Connected.
-        self._busy.update(self._port_of)
+        self._busy = list(self._rings)
         return poll
 
     def turn(self, poll: select.epoll) -> None:
@@ -98,25 +110,28 @@ class ServiceLoop:
             else:
                 self._take_orders()
         if not self._stopped:
-            self._end_rests()
+            if self._resting:
+                self._end_rests()
             self._serve()
 
     def _timeout(self) -> float | None:
         if self._busy:
             return 0
-        waits = [end - self._clock() for end in self._resting.values()]
-        if self._connection.held():
-            waits.append(HELD_POLL)
-        return max(0.0, min(waits)) if waits else None
+        held = self._connection.held()
+        if self._resting:
+            rest = max(0.0, min(self._resting.values()) - self._clock())
+            return min(HELD_POLL, rest) if held else rest
+        return HELD_POLL if held else None
 
     def _take_events(self) -> None:
         # One, although more may be pending: they keep the descriptor readable, and to ask for what
         # mostly is not there would cost each request a system call.
         port = self._events.pending()
-        lane = None if port is None else self._lane_of.get(port)
-        if lane is not None:
-            self._busy.add(lane)
-            self._masked.add(lane)
+        ring = None if port is None else self._ring_of.get(port)
+        if ring is not None:
+            ring.masked = True
+            if ring not in self._busy:
+                self._busy.append(ring)
 
     def _take_orders(self) -> None:
         try:
@@ -129,36 +144,37 @@ class ServiceLoop:
             self._supervision.send(Report(order.number, self._figures()))
 
     def _serve(self) -> None:
-        connection = self._connection
-        for lane in tuple(self._busy) if self._busy else self._port_of:
-            before = connection.counters.requests
-            more = connection.service(lane)
-            if connection.counters.requests != before:
-                self._empty[lane] = 0
+        rings, self._busy = self._busy or self._rings, []
+        for ring in rings:
+            before = self._counters.requests
+            more = self._connection.service(ring.lane)
+            if self._counters.requests != before:
+                ring.empty = 0
             if more:
-                self._busy.add(lane)
-                continue
-            self._busy.discard(lane)
-            if lane in self._masked and lane not in self._resting:
-                self._empty[lane] += 1
-                if self._empty[lane] > MOST_EMPTY:
-                    self._resting[lane] = self._clock() + REST
-                else:
-                    self._unmask(lane)
+                self._busy.append(ring)
+            elif ring.masked and ring not in self._resting:
+                self._wait_for(ring)
 
-    def _unmask(self, lane: int) -> None:
+    def _wait_for(self, ring: _Ring) -> None:
+        """Hear of the next event of a ring that was served, or not before it has rested."""
+        ring.empty += 1
+        if ring.empty > MOST_EMPTY:
+            self._resting[ring] = self._clock() + REST
+        else:
+            self._unmask(ring)
+
+    def _unmask(self, ring: _Ring) -> None:
         # What came while it was masked is kept, and makes it pending at once.
-        self._masked.discard(lane)
-        self._events.unmask(self._port_of[lane])
+        ring.masked = False
+        self._events.unmask(ring.port)
 
     def _end_rests(self) -> None:
-        if not self._resting:
-            return
         now = self._clock()
-        for lane in [lane for lane, end in self._resting.items() if end <= now]:
-            del self._resting[lane]
-            self._unmask(lane)
-            self._busy.add(lane)  # a request may have come meanwhile
+        for ring in [ring for ring, end in self._resting.items() if end <= now]:
+            del self._resting[ring]
+            self._unmask(ring)
+            if ring not in self._busy:
+                self._busy.append(ring)  # a request may have come meanwhile
 
     def _figures(self) -> dict[str, int | str | None]:
         session, counters = self._connection.session, self._connection.counters

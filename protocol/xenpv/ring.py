@@ -146,8 +146,8 @@ class ConsumerRing(_ByteRing):
         start = (self._index + at) & self._mask
         end = start + length
         if end <= self.size:
-            return bytes(self._data[start:end])
-        return bytes(self._data[start:]) + bytes(self._data[: end - self.size])
+            return self._data[start:end].tobytes()
+        return self._data[start:].tobytes() + self._data[: end - self.size].tobytes()
 
 
 class ProducerRing(_ByteRing):

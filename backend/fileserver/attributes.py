@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backend.fileserver.files import NO_CHANGE, Changes, Owner
 from backend.fileserver.opening import PERMISSIONS
@@ -34,6 +34,8 @@ V9FS_MAGIC: Final = 0x0102_1997
 NSEC: Final = 1_000_000_000
 _U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 _SIGN: Final = 1 << 63
+_new: Any = tuple.__new__
+"""Makes a NamedTuple of a tuple that has its length, in half the time: Linux asks often."""
 
 
 def getattr(session: Session, request: Tgetattr) -> Rgetattr:  # noqa: A001 -- the message's name
@@ -45,7 +47,7 @@ def getattr(session: Session, request: Tgetattr) -> Rgetattr:  # noqa: A001 -- t
     """
     qid, status = session.tree.getattr(session.fids[request.fid].node)
     atime, mtime, ctime = status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns
-    return Rgetattr(
+    values = (
         request.tag,
         request.request_mask & GETATTR_BASIC,
         qid,
@@ -69,6 +71,8 @@ def getattr(session: Session, request: Tgetattr) -> Rgetattr:  # noqa: A001 -- t
         0,
         0,
     )
+    reply: Rgetattr = _new(Rgetattr, values)
+    return reply
 
 
 def setattr(session: Session, request: Tsetattr) -> Rsetattr:  # noqa: A001 -- the message's name

@@ -62,8 +62,10 @@ class Slots:
 
     def take(self, count: int = 1) -> None:
         """Take ``count`` slots.  Raises ``OSError`` with ``code`` when so many are not free."""
-        self.check(count)
-        self.used += count
+        used = self.used + count
+        if used > self.capacity:
+            self.check(count)
+        self.used = used
 
     def check(self, count: int) -> None:
         """Raises ``OSError`` with ``code`` unless ``count`` slots are free."""

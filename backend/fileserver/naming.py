@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from backend.fileserver.tree import Tree
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Qid, Tclunk, Tremove, Twalk
+
+
+_new: Any = tuple.__new__
+"""Makes a NamedTuple of a tuple that has its length, in half the time; for each walk and clunk."""
 
 
 class _Walk:
@@ -108,7 +112,8 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         start.move(way.node, place)
     else:
         fids.add(request.newfid, FidState(way.node, place, start.uid))
-    return Rwalk(request.tag, tuple(way.qids))
+    reply: Rwalk = _new(Rwalk, (request.tag, tuple(way.qids)))
+    return reply
 
 
 def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
@@ -124,7 +129,8 @@ def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
     steps = file.closing()
     if steps is None:
         file.close()
-        return Rclunk(request.tag)
+        reply: Rclunk = _new(Rclunk, (request.tag,))
+        return reply
     return _clunked(steps, Rclunk(request.tag))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 from protocol.ninep.messages import Qid
@@ -12,6 +12,9 @@ from protocol.ninep.messages import Qid
 _INO_BITS: Final = 48
 _INO_MASK: Final = (1 << _INO_BITS) - 1
 _MAX_PREFIXES: Final = 1 << (64 - _INO_BITS)
+
+_new: Any = tuple.__new__
+"""Makes a NamedTuple of a tuple that has its length, in half the time; for each walk and stat."""
 
 _TYPES: Final = {stat.S_IFDIR: QTDIR, stat.S_IFLNK: QTSYMLINK}
 
@@ -140,8 +143,11 @@ class QidSpace:
         """
         kind = stat.S_IFMT(status.st_mode)
         path = self.path(status.st_dev, status.st_ino)
+        qid: Qid
         if kind != stat.S_IFREG:
-            return Qid(_TYPES.get(kind, QTFILE), 0, path)
+            qid = _new(Qid, (_TYPES.get(kind, QTFILE), 0, path))
+            return qid
         mtime = status.st_mtime_ns
         version = (mtime ^ mtime >> 32 ^ status.st_size * 0x9E37_79B1) & 0xFFFF_FFFF
-        return Qid(QTFILE, version or 1, path)
+        qid = _new(Qid, (QTFILE, version or 1, path))
+        return qid

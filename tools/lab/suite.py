@@ -26,7 +26,10 @@ TEST_SECONDS: Final = 1200
 WIDEST: Final = 110
 """Characters of a test's name in the table; what a test is given may be far longer."""
 TURN: Final = 10
-"""Seconds that a look at the tests' output waits for their end."""
+"""Seconds that a look at the tests' output waits for their end, by the machine's clock."""
+_LONGEST_LOOK: Final = 900
+"""Seconds of the host's clock that a look may take: where the machine's counts instructions, one
+of its seconds takes half a minute on a busy host."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def follow(machine: XenMachine, command: str, seconds: int, say: Callable[[str],
         look = machine.run(
             f"for _ in $(seq {TURN}); do [ -e {ENDED} ] && break; sleep 1; done\n"
             f"tail -c +{seen + 1} {OUTPUT}\n[ -e {ENDED} ]",
-            seconds=10 * TURN,
+            seconds=_LONGEST_LOOK,
         )
         seen += len(look.output.encode())
         say(look.output)

@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tools.lab import suite
-from tools.lab.bench.dom0 import RESULTS, ROOT
+from tools.lab.bench import profile
+from tools.lab.bench.dom0 import PROFILE, RESULTS, ROOT
 from tools.lab.bench.jobs import JOBS
 from tools.lab.bench.table import costs_table, jobs_table, rows
 from tools.lab.build import LAB, Built
@@ -24,6 +25,7 @@ from tools.linux_guest.machine import PROCESSORS
 from tools.linux_guest.root import root_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tools.lab.bench.dom0 import Results
@@ -55,6 +57,12 @@ def arguments() -> argparse.Namespace:
         "--clock", choices=CLOCKS, default="instructions", help="default: %(default)s"
     )
     parser.add_argument(
+        "--profile",
+        nargs="+",
+        choices=JOBS,
+        help="then say where the instructions of these jobs go, by perf and strace in Dom0",
+    )
+    parser.add_argument(
         "--options",
         default="version=9p2000.L,cache=none",
         help="of mount, for both shares; default: %(default)s",
@@ -63,13 +71,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(target: Path) -> Built:
+def build(target: Path, packages: Sequence[str]) -> Built:
     """As ``tools.lab.build.build``, with another backend in Dom0, and one guest."""
     stack = STACKS["12"]
     cache = Cache(LAB / "kept")
     linux = kernel(stack.kernel, cache)
     guest_root = root_archive(cache, stack.suite, stack.guest, "minbase")
-    dom0_root = root_archive(cache, stack.suite, (*stack.dom0, *PACKAGES), "minbase")
+    dom0_root = root_archive(cache, stack.suite, (*stack.dom0, *packages), "minbase")
     guest = target / ROOT.file
     write_python_guest(guest, linux, guest_root, MOUNTS, _TREES)
     write_dom0(target / "dom0.cpio", linux, dom0_root, [guest], _TREES)
@@ -79,10 +87,18 @@ def build(target: Path) -> Built:
 
 def measure(args: argparse.Namespace, logs: Path) -> Results:
     """Start the machine and have Dom0 do it.  Raises ``GuestError``."""
-    with started(build, logs, memory=_MEMORY, processors=CLOCKS[args.clock]) as machine:
+    packages = (*PACKAGES, *(profile.PACKAGES if args.profile else ()))
+    with started(
+        lambda target: build(target, packages),
+        logs,
+        memory=_MEMORY,
+        processors=CLOCKS[args.clock],
+    ) as machine:
         command = f"python3 -m tools.lab.bench.dom0 --turns {args.turns} --options {args.options}"
         if args.only:
             command += f" --only {' '.join(args.only)}"
+        if args.profile:
+            command += f" --profile {' '.join(args.profile)}"
         try:
             suite.follow(machine, command, _SECONDS, sys.stderr.write)
             results = machine.run(f"cat {RESULTS}")
@@ -90,6 +106,8 @@ def measure(args: argparse.Namespace, logs: Path) -> Results:
             suite.fetch_logs(machine, logs)
         if results.status:
             raise GuestError(f"nothing was measured; logs are in {logs}")
+        if args.profile:
+            (logs / "profile.txt").write_text(machine.run(f"cat {PROFILE}").output)
     (logs / "results.json").write_text(results.output)
     found: Results = json.loads(results.output)
     return found
@@ -113,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
     print(jobs_table(rows(found["turns"]), "ours", "QEMU"))
     print()
     print(costs_table(found, "ours", "QEMU"))
+    if args.profile:
+        print(f"\n{(logs / 'profile.txt').read_text()}")
     print(f"\nbench-lab: {time.monotonic() - start:.0f} s; logs are in {logs}")
     return 0
 

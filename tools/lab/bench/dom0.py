@@ -18,6 +18,7 @@ from tests.lab.service import Service
 from tools.lab.bench.jobs import DATA_BYTES, JOBS, LISTED
 from tools.lab.bench.memory import StateTimes, memory
 from tools.lab.bench.peers import EXPORTS, Ours, Qemu, cpu
+from tools.lab.bench.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tools.lab.bench.peers import Peer
 
 RESULTS: Final = Path("/run/bench.json")
+PROFILE: Final = Path("/run/profile.txt")
 ROOT: Final = Root("bench.cpio", 768)
 DEVICES: Final = 5
 """Devices of ours that are attached, each with its worker, to see what one more takes."""
@@ -94,14 +96,15 @@ class Bench:
     def turn(self, number: int, names: Sequence[str]) -> list[Turn]:
         """Each job once on each share; who is first changes from turn to turn."""
         peers = self._peers if number % 2 == 0 else self._peers[::-1]
-        return [self._do(name, peer, number) for name in names for peer in peers]
+        return [self.do(name, peer, number) for name in names for peer in peers]
 
-    def _do(self, name: str, peer: Peer, number: int) -> Turn:
+    def do(self, name: str, peer: Peer, number: int) -> Turn:
+        """A job, once on one share."""
         pids = self._pids[peer.name]
         before, busy_before = cpu(pids), busy()
         self._guest.send(f"@{name} {peer.folder} {number}")
         seconds, operations = self._answer("@took ", _TURN_SECONDS).split()
-        print(f"  {number + 1}: {name} {peer.name}: {float(seconds):.2f} s", flush=True)
+        print(f"  {number + 1}: {name} {peer.name}: {float(seconds):.4f} s", flush=True)
         return {
             "job": name,
             "peer": peer.name,
@@ -139,8 +142,8 @@ def costs(guest: Guest, ours: Ours, times: dict[str, list[StateTimes]]) -> tuple
     return (many - one) // (DEVICES - 1), memory(ours.shared_processes()).pss
 
 
-def run(service: Service, arguments: argparse.Namespace) -> Results:
-    """The whole comparison."""
+def run(service: Service, args: argparse.Namespace) -> None:
+    """The whole comparison, written down; then the profile, which takes a while."""
     ours, theirs = Ours(service), Qemu()
     peers: list[Peer] = [ours, theirs]
     prepare(peers)
@@ -163,24 +166,37 @@ def run(service: Service, arguments: argparse.Namespace) -> Results:
                 "pss": sizes.pss,
                 "rss": sizes.rss,
             }
-            peer.mount(guest, arguments.options)
+            peer.mount(guest, args.options)
         print("both shares are mounted", flush=True)
         bench = Bench(guest, peers)
         turns: list[Turn] = []
-        for number in range(arguments.turns):
-            turns += bench.turn(number, arguments.only or list(JOBS))
-    return {"turns": turns, "costs": found, "next_device": next_device, "shared": shared}
+        for number in range(args.turns):
+            turns += bench.turn(number, args.only or list(JOBS))
+        results: Results = {
+            "turns": turns,
+            "costs": found,
+            "next_device": next_device,
+            "shared": shared,
+        }
+        RESULTS.write_text(json.dumps(results))
+        if args.profile:
+            PROFILE.write_text(Profile(bench, guest, peers).text(args.profile))
+
+
+def arguments() -> argparse.Namespace:
+    """What the host asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--turns", type=int, required=True)
+    parser.add_argument("--only", nargs="*", choices=JOBS)
+    parser.add_argument("--profile", nargs="*", choices=JOBS)
+    parser.add_argument("--options", required=True, help="of both mounts")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure and write down."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--turns", type=int, required=True)
-    parser.add_argument("--only", nargs="*", choices=JOBS)
-    parser.add_argument("--options", required=True, help="of both mounts")
-    arguments = parser.parse_args()
     with Service() as service:
-        RESULTS.write_text(json.dumps(run(service, arguments)))
+        run(service, arguments())
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 DATA_BYTES: Final = 64 * MIB
 LISTED: Final = 2000
-FILES: Final = 500
-"""Files of a turn: two turns make the thousand."""
+FILES: Final = 1000
+"""Files of a turn."""
 
 
 class Job(NamedTuple):

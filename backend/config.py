@@ -189,6 +189,13 @@ class Config:
         "Directories that a device's `path` must be, or lie under, after symbolic links are "
         "followed. With an empty list any directory may be exported.",
     )
+    recovery: bool = setting(
+        False,
+        BOOLEAN,
+        "Whether a worker that dies is replaced by another that goes on where it was, so that its "
+        "guest sees a pause and no error (docs/recovery.md says for which shares). Without it the "
+        "device is closed. New, and not seen on real Xen yet.",
+    )
     limits: Limits = field(default_factory=Limits, metadata={"doc": Limits.__doc__})
     timeouts: Timeouts = field(default_factory=Timeouts, metadata={"doc": Timeouts.__doc__})
     confinement: Confinement = field(

@@ -140,6 +140,12 @@ class Share:
         return self.max_space is not None or self.max_files is not None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is a directory as it is, with no rule that keeps a state of its own."""
+        plain = self.path and Share(path=self.path, max_open_files=self.max_open_files)
+        return self == plain
+
+    @property
     def shown(self) -> str:
         """What it shows, in a line, for people."""
         named = [f"{file.name} = {file.path}" for file in self.files]

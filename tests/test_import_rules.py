@@ -18,6 +18,7 @@ CONSTRUCT = {
     "protocol/ninep/describe.py",
     "protocol/xenpv/layout.py",
     "backend/platform/embedded/xenstore_wire.py",
+    "backend/journal/layout.py",
 }
 
 

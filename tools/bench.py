@@ -91,7 +91,7 @@ class Bench:
             os.pwrite(self._fd, os.urandom(RING_BYTES), offset)
 
         cpus = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(self._bed.device(DOMID)["pid"], cpus[:1])
+        os.sched_setaffinity(self._bed.device(DOMID)["process"], cpus[:1])
         os.sched_setaffinity(0, cpus[-1:])
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Bench:
         )
 
     def _worker_cpu(self) -> float:
-        pid = self._bed.device(DOMID)["pid"]
+        pid = self._bed.device(DOMID)["process"]
         # Nanoseconds on a CPU, exact where the tick-based times of proc(5) are not.
         return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
@@ -188,11 +188,11 @@ def _sink(view: memoryview) -> Callable[[Slices], None]:
     return place
 
 
-def run(rounds: int, *options: str) -> list[Row]:
-    """All rows; ``options`` go to ``xen-fileproxy run``."""
+def run(rounds: int, *options: str, recovery: bool = False) -> list[Row]:
+    """All rows; ``options`` go to ``xen-fileproxy run``, ``recovery`` to its configuration."""
     rows = []
     shm = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 -- a tmpfs is the point
-    with Testbed(*options, folder=shm) as bed:
+    with Testbed(*options, folder=shm, config="recovery = true\n" if recovery else "") as bed:
         path = bed.dir / "export"
         path.mkdir()
         bed.guest(DOMID, path)
@@ -228,8 +228,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds per row (default 5)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--no-sandbox", action="store_true", help="with an unconfined worker")
+    parser.add_argument(
+        "--recovery", action="store_true", help="with a worker that keeps a journal"
+    )
     arguments = parser.parse_args()
-    rows = run(arguments.rounds, *(["--no-sandbox"] if arguments.no_sandbox else []))
+    options = ["--no-sandbox"] if arguments.no_sandbox else []
+    rows = run(arguments.rounds, *options, recovery=arguments.recovery)
     if arguments.json:
         print(json.dumps([row._asdict() for row in rows], indent=2))
     else:

@@ -77,3 +77,12 @@ def _become(uid: int, gid: int) -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+
+
+def be_seen_by_children(*, seen: bool) -> None:
+    """Whether a child with the same rights may use this process's ``/proc/PID/fd``.
+
+    The kernel lets a process in there that could trace us (ptrace(2)); ``gain_nothing`` ends that.
+    A child that shares our descriptors reaches nothing by it that it does not hold.
+    """
+    libc.prctl(_PR_SET_DUMPABLE, int(seen))

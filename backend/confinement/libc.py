@@ -9,8 +9,10 @@ Constants are those of Linux's ``uapi`` headers named beside them.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import signal
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +33,9 @@ _INSTRUCTION: Final = 8
 _CAPABILITY_VERSION_3: Final = 0x20080522  # linux/capability.h
 _LANDLOCK_CREATE_RULESET_VERSION: Final = 1  # linux/landlock.h
 _LANDLOCK_RULE_PATH_BENEATH: Final = 1
+
+_CLONE_FILES: Final = 0x400  # linux/sched.h
+_NR_CLONE: Final = 56 if os.uname().machine == "x86_64" else 220  # x86's table; asm-generic
 
 # The same on every architecture that Xen has a Dom0 for (asm-generic/unistd.h and x86's table);
 # no C library has wrappers for them.
@@ -233,3 +238,22 @@ def _checked(result: int) -> int:
         number = _ffi.errno
         raise OSError(number, os.strerror(number))
     return result
+
+
+def fork_sharing_descriptors() -> int:
+    """fork(2), but parent and child go on with one table of descriptors (clone(2), CLONE_FILES).
+
+    0 in the child.  What either opens or closes, the other has opened or closed; when one ends, the
+    table stays with the other.  There must be no other thread.  Raises ``OSError``.
+    """
+    api = ctypes.pythonapi  # these three want the interpreter's lock held, which cffi gives up
+    api.PyOS_BeforeFork()
+    pid = int(_libc.syscall(_ulong(_NR_CLONE), _ulong(_CLONE_FILES | signal.SIGCHLD), *[_ZERO] * 4))
+    error = _ffi.errno
+    if pid == 0:
+        api.PyOS_AfterFork_Child()
+    else:
+        api.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(error, os.strerror(error))
+    return pid

@@ -57,11 +57,23 @@ class Sandbox:
         out; the caller says so.  Raises ``Refused`` where it was required, ``RuntimeError`` where
         there are threads, as most walls are a thread's.
         """
+        self.shut_around()
+        return self.shut_in()
+
+    def shut_around(self) -> None:
+        """All but the filter of system calls: for a process that faces no guest itself, and starts
+        those that do.  Raises ``RuntimeError`` as ``shut``.
+        """
         if self._plan.walls and threading.active_count() > 1:
             raise RuntimeError("a thread that runs already would be outside the walls")
         for wall in self._plan.walls:
-            if self.state.get(wall, HOLDS) == HOLDS:
+            if wall != SECCOMP and self.state.get(wall, HOLDS) == HOLDS:
                 self._note(wall, self._put_up[wall])
+
+    def shut_in(self) -> dict[str, str]:
+        """After ``shut_around``: as ``shut``."""
+        if SECCOMP in self._plan.walls:
+            self._note(SECCOMP, self._put_up[SECCOMP])
         for wall in self._required:
             why = self.state.get(wall, "it is off")
             if why != HOLDS:

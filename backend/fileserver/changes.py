@@ -106,8 +106,15 @@ def _unlink(session: Session, parent: Node, name: bytes, *, directory: bool) -> 
 def _rename(
     session: Session, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes
 ) -> None:
+    session.tree.rename(old_parent, old_name, new_parent, new_name)
+    follow(session, old_parent, old_name, new_parent, new_name)
+
+
+def follow(
+    session: Session, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes
+) -> None:
+    """Have the fids' places follow a rename that was done."""
     tree, places = session.tree, session.places
-    tree.rename(old_parent, old_name, new_parent, new_name)
     if not (places.known(old_parent, old_name) or places.known(new_parent, new_name)):
         return
     with suppress(OSError):

@@ -47,6 +47,7 @@ from protocol.xenpv.ring import RingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from backend.fileserver.carrying import Carrying
     from backend.fileserver.counters import Counters
     from backend.fileserver.deferred import Deferred
     from backend.fileserver.handlers import Handler
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
     from backend.trace import TraceWriter
+    from protocol.ninep.dialects import Dialect
     from protocol.ninep.ids import Tag
     from protocol.ninep.messages import Message, Request
 
@@ -88,18 +90,21 @@ class Connection:
         lanes: Sequence[Lane],
         counters: Counters,
         trace: TraceWriter | None = None,
+        carrying: Carrying | None = None,
     ) -> None:
+        """``carrying`` keeps account of what is done; ``None``: nobody does."""
         self.session = session
         self.lanes = tuple(lanes)
         self.counters = counters
         self._trace = trace
-        self._in_flight = InFlight(self.lanes, self._send)
+        self._carrying = carrying
+        self.in_flight = InFlight(self.lanes, self._send)
         # What the pump answers itself, because it alone has the lanes or knows what is in flight.
         self._pumped: dict[type[Message], Answer] = {
             Tread: self._read,
             Twrite: self._write,
             Treaddir: self._readdir,
-            Tflush: self._in_flight.flush,
+            Tflush: self.in_flight.flush,
             Tversion: self._version,
         }
         self._answers: dict[type[Message], Answer] = {Tversion: self._version}
@@ -108,7 +113,7 @@ class Connection:
     @property
     def completion_fd(self) -> int:
         """Polls readable when a deferred operation has ended: call ``complete``."""
-        return self._in_flight.fileno()
+        return self.in_flight.fileno()
 
     @property
     def watched(self) -> dict[int, Callable[[], None]]:
@@ -117,6 +122,33 @@ class Connection:
         if self.session.readiness is not None:
             calls[self.session.readiness.fileno()] = self.ready
         return calls
+
+    def go_on(self, dialect: Dialect) -> None:
+        """Answer all that ``dialect`` has: it was agreed, perhaps with a worker before this one."""
+        self._answers = {kind: self._answer_to(kind) for kind in dialect.requests}
+
+    def carried_by(self, carrying: Carrying) -> None:
+        """Have this one keep account of what is done from now on."""
+        self._carrying = carrying
+
+    def refuse(self, number: int) -> bytes | None:
+        """Answer the request at the head of a lane with EIO, unlooked at; its first bytes.
+
+        ``None`` where no whole request lies there.  Raises ``RingError``.
+        """
+        lane = self.lanes[number]
+        available = lane.requests.available()
+        if available < HEADER_SIZE:
+            return None
+        head = lane.requests.peek(min(_HEAD, available))
+        size, _kind, tag = _HEADER.unpack_from(head)
+        if not HEADER_SIZE <= size <= available:
+            return None
+        lane.serving = size
+        self._send(lane, self._refusal(tag, OSError(errno.EIO, "it has ended its worker")))
+        lane.take(size)
+        lane.notify()
+        return head[:size]
 
     def held(self) -> bool:
         """Whether something waits that may come without an event: call ``service`` before long.
@@ -127,7 +159,7 @@ class Connection:
         for lane in self.lanes:
             if lane.stalled or lane.waiting:
                 return True
-        return self._in_flight.waiting
+        return self.in_flight.waiting
 
     def service(self, number: int) -> bool:
         """Serve a batch of lane ``number``'s requests; true when more lie ready.
@@ -135,28 +167,30 @@ class Connection:
         Raises ``RingError`` when the lane cannot be used any more.
         """
         lane = self.lanes[number]
+        if self._carrying is not None:
+            self._carrying.serve(number)
         try:
             more = self._serve(lane)
-            if self._in_flight.waiting:
-                self._answer_late(self._in_flight.unparked())
-                self._in_flight.release_flushes()
+            if self.in_flight.waiting:
+                self._answer_late(self.in_flight.unparked())
+                self.in_flight.release_flushes()
         finally:
             lane.notify()
         return more
 
     def complete(self) -> None:
         """Answer the deferred operations that have ended.  Raises ``RingError``."""
-        self._answer_late(self._in_flight.completed())
+        self._answer_late(self.in_flight.completed())
 
     def ready(self) -> None:
         """Answer the parked requests that got what they waited for.  Raises ``RingError``."""
         if self.session.readiness is not None:
             self.session.readiness.settle()
-        self._answer_late(self._in_flight.announced())
+        self._answer_late(self.in_flight.announced())
 
     def close(self) -> None:
         """Wait for deferred operations, then drop the session with all its descriptors."""
-        self._in_flight.close()
+        self.in_flight.close()
         self.session.close()
 
     def _serve(self, lane: Lane) -> bool:
@@ -177,7 +211,9 @@ class Connection:
                 return False
             if budget == 0 or bytes_left <= 0:
                 return True
+            lane.serving = size
             if not self._answer(lane, head, size, kind, tag):
+                lane.serving = 0
                 return False
             lane.take(size)
             counters.requests += 1
@@ -229,18 +265,28 @@ class Connection:
             return OSError(errno.EPROTO, f"{kind_of.__name__} before Tversion")
         return OSError(errno.EOPNOTSUPP, f"{kind_of.__name__} in {self.session.dialect.name}")
 
-    def _version(self, lane: Lane, request: Tversion) -> bytes:  # noqa: ARG002 -- an Answer's
+    def _version(self, lane: Lane, request: Tversion) -> bytes:
         """A new session: what the old one left in flight is answered no more, version(5)."""
-        self._in_flight.forget()
+        self.in_flight.forget()
         self._answers = {Tversion: self._version}
-        reply = version(self.session, request)
+        if self._carrying is None:
+            reply = version(self.session, request)
+        else:
+            reply = self._carrying.carry_out(version, lane, self.session, request)
         dialect = self.session.dialect
         if dialect is not None:
-            self._answers = {kind: self._answer_to(kind) for kind in dialect.requests}
+            self.go_on(dialect)
         return encode(reply)
 
     def _answer_to(self, kind: type[Message]) -> Answer:
-        return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
+        if kind in self._pumped:
+            return self._pumped[kind]
+        return partial(self._call if self._carrying is None else self._carried, HANDLERS[kind])
+
+    def _carried(self, handler: Handler, lane: Lane, request: Request) -> bytes | None:
+        assert self._carrying is not None  # noqa: S101 -- else nobody comes here
+        carried = partial(self._carrying.carry_out, handler, lane)
+        return self._call(carried, lane, request)
 
     def _read(self, lane: Lane, request: Tread) -> None:
         """Tread: from the file into the place of the reply's data."""
@@ -261,8 +307,12 @@ class Connection:
 
     def _write(self, lane: Lane, request: Twrite) -> bytes | None:
         """Twrite: from the place of the request's data into the file."""
+        data = lane.requests.slices(_HEAD, request.count)
         try:
-            done = io.write(self.session, request, lane.requests.slices(_HEAD, request.count))
+            if self._carrying is None:
+                done = io.write(self.session, request, data)
+            else:
+                done = self._carrying.write(lane, self.session, request, data)
         except MustWait as wait:
             return self._wait(
                 lane, request.tag, wait.parked(partial(self._written_late, request.tag))
@@ -298,7 +348,7 @@ class Connection:
 
     def _wait(self, lane: Lane, tag: Tag, answer: Deferred | Parked) -> bytes | None:
         """The reply, or ``None`` where it comes later."""
-        reply = self._in_flight.accept(lane, tag, answer)
+        reply = self.in_flight.accept(lane, tag, answer)
         return None if reply is None else encode(reply)
 
     def _answer_late(self, ended: Iterable[Finished]) -> None:
@@ -311,7 +361,7 @@ class Connection:
                 reply = encode(outcome)
             if wanted:
                 self._send(lane, reply)
-                self._in_flight.answered(tag)
+                self.in_flight.answered(tag)
                 lane.notify()
 
     def _refusal(self, tag: Tag, error: Exception) -> bytes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
 
 from backend.fileserver.syscalls import OMIT, Timespec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from backend.fileserver.deferred import Steps
     from backend.fileserver.limits import Slots
@@ -38,7 +37,7 @@ class Node:
         self.kind: Final = kind
         self.qid = qid
         self.descriptors: Final = descriptors
-        self.dispose: Callable[[int], None] = os.close
+        self.dispose = descriptors.dispose
         """Closes ``fd`` in the end.  A policy that keeps account of what is held does so here."""
         self._holders = 1
         self._entry: tuple[Node, bytes] | None = None

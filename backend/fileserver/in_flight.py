@@ -38,6 +38,8 @@ class InFlight:
 
     def __init__(self, lanes: Sequence[Lane], send: Callable[[Lane, bytes], None]) -> None:
         self._offload = Offload()
+        self.running = self._offload.tasks
+        """Those that other threads work for."""
         self._parked = ParkedRequests()
         self._announced = ParkedRequests()
         """Those that wait for a descriptor: to ask them after each batch would be for nothing."""

@@ -64,9 +64,11 @@ class Lane:
         "_consumed",
         "_notify",
         "_unnotified",
+        "commit",
         "replies",
         "requests",
         "sent",
+        "serving",
         "stalled",
         "waiting",
     )
@@ -82,6 +84,11 @@ class Lane:
         """The request at the head was left there, because its reply may find no room."""
         self._unnotified = 0
         self._consumed = False
+        self.commit: Callable[[Lane, int, int], None] | None = None
+        """Called before anything of a request's outcome can be seen in the rings: with the bytes of
+        the request that is over, and of the reply that lies in place.  A journal's."""
+        self.serving = 0
+        """Bytes of the request that is being served, until its outcome has been committed."""
         self.sent = 0
         """Bytes of all replies ever published here: the clock of ``unread``."""
 
@@ -95,6 +102,9 @@ class Lane:
 
     def publish(self, length: int) -> None:
         """Publish a reply of ``length`` bytes that lies in place, whole."""
+        if self.commit is not None:
+            self.commit(self, self.serving, length)
+            self.serving = 0
         self.replies.advance(length)
         self.sent += length
         self._unnotified += length
@@ -103,7 +113,14 @@ class Lane:
 
     def take(self, length: int) -> None:
         """Give the room of a request back to the peer."""
+        if self.serving and self.commit is not None:  # its reply comes later
+            self.commit(self, length, 0)
+        self.serving = 0
         self.requests.advance(length)
+        self._consumed = True
+
+    def told(self) -> None:
+        """Nobody knows what the peer has been told: tell it at the next chance."""
         self._consumed = True
 
     def drain(self) -> bool:

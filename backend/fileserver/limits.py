@@ -7,9 +7,13 @@ gives something back: nothing that it already holds is taken away.
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESERVED_DESCRIPTORS: Final = 96
 """Descriptors of a worker that are not fids: 32 that deferred fsyncs pin, the platform's handles
@@ -47,7 +51,7 @@ class Slots:
     ``take`` and ``give`` are called by the one thread that serves the session or tree.
     """
 
-    __slots__ = ("capacity", "code", "name", "used")
+    __slots__ = ("capacity", "code", "dispose", "name", "used")
 
     def __init__(self, name: str, capacity: int, code: int = errno.EMFILE) -> None:
         """``code`` is the errno of having none left."""
@@ -55,6 +59,8 @@ class Slots:
         self.capacity: Final = capacity
         self.code: Final = code
         self.used = 0
+        self.dispose: Callable[[int], None] = os.close
+        """Of slots that stand for descriptors: what ends one.  A journal keeps it for a while."""
 
     def __repr__(self) -> str:
         """As in ``fids 3/65536``."""

@@ -75,8 +75,14 @@ class _Opened:
         return LocalPin(self._fd)
 
     def close(self) -> None:
+        dispose = self.descriptors.dispose
         self.descriptors.give()
-        os.close(self._fd)
+        try:
+            if self.writable and dispose is not os.close:
+                # What closing has to report (a network file system's EDQUOT), it reports now.
+                os.close(os.dup(self._fd))
+        finally:
+            dispose(self._fd)
 
     def closing(self) -> None:
         """The page cache takes it all: close(2) of a local file does not wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -82,6 +83,26 @@ class LocalTree:
             raise
         return Node(fd, stat.S_IFMT(status.st_mode), qid, self._descriptors)
 
+    def adopt_open(self, node: Node, fd: int) -> File:
+        """The open file of a descriptor that an earlier process opened for ``node``; taken over.
+
+        Raises ``OSError``: EMFILE, EBADF where it is another file's.
+        """
+        status = os.fstat(fd)
+        if self._qids.qid(status).path != node.qid.path or stat.S_IFMT(status.st_mode) != node.kind:
+            raise OSError(errno.EBADF, "the descriptor is another file's")
+        self._descriptors.take()
+        if node.kind == stat.S_IFDIR:
+            above = node.qid.path if node.qid.path == self.root.qid.path else None
+            return LocalDirectory(fd, self._descriptors, self._qids, above)
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        return LocalFile(fd, self._descriptors, writable=_writable(flags))
+
+    @property
+    def descriptors(self) -> Slots:
+        """What bounds nodes and open files."""
+        return self._descriptors
+
     def close(self) -> None:
         self.root.release()
         os.close(self._proc)
@@ -159,18 +180,18 @@ class LocalTree:
 
     def mkdir(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         os.mkdir(name, mode, dir_fd=parent.fd)
-        return self._settled(parent, name, mode, owner)
+        return self.settled(parent, name, mode, owner)
 
     def symlink(self, parent: Node, name: bytes, target: bytes, owner: Owner) -> Qid:
         os.symlink(target, name, dir_fd=parent.fd)
-        return self._settled(parent, name, 0, owner)
+        return self.settled(parent, name, 0, owner)
 
     def mknod(self, parent: Node, name: bytes, mode: int, device: Device, owner: Owner) -> Qid:
         del device  # means something for device nodes only
         if stat.S_IFMT(mode) not in _MADE_KINDS:
             raise OSError(errno.EPERM, "device nodes are not made")
         os.mknod(name, mode, dir_fd=parent.fd)
-        return self._settled(parent, name, mode, owner)
+        return self.settled(parent, name, mode, owner)
 
     def link(self, node: Node, parent: Node, name: bytes) -> None:
         # Following /proc/self/fd/N leads to the pinned inode itself, also to a symbolic link's
@@ -236,7 +257,7 @@ class LocalTree:
             file.close()
             raise
 
-    def _settled(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
+    def settled(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
         """Settle what was just made under a name, which hands out no descriptor.
 
         Whoever swaps the name meanwhile for another file of the export gives that one away;

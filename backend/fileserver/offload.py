@@ -61,7 +61,7 @@ class Offload:
         self._waiting: SimpleQueue[tuple[Task, Step] | None] = SimpleQueue()
         """Steps for the threads; ``None`` ends one."""
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._tasks: set[Task] = set()
+        self.tasks: set[Task] = set()
         # The lock guards what both the pump's thread and the others touch.
         self._lock = threading.Lock()
         self._finished: deque[tuple[Task, Exception | None]] = deque()
@@ -72,16 +72,16 @@ class Offload:
 
     def has_room(self) -> bool:
         """Whether another operation may be started."""
-        return len(self._tasks) < SLOTS
+        return len(self.tasks) < SLOTS
 
     def unanswered(self, tag: Tag) -> bool:
         """Whether an operation of this tag has been started that has not come to its end."""
-        return any(task.tag == tag and not task.forgotten for task in self._tasks)
+        return any(task.tag == tag and not task.forgotten for task in self.tasks)
 
     def start(self, lane: Lane, tag: Tag, deferred: Deferred) -> Message | None:
         """As ``resume``, for a new operation; ``has_room()`` was true."""
         task = Task(lane, tag, deferred)
-        self._tasks.add(task)
+        self.tasks.add(task)
         return self.resume(task, None)
 
     def resume(self, task: Task, error: Exception | None) -> Message | None:
@@ -92,11 +92,11 @@ class Offload:
         try:
             step = task.resume(error)
         except StopIteration as end:
-            self._tasks.discard(task)
+            self.tasks.discard(task)
             reply: Message = end.value
             return reply
         except BaseException:
-            self._tasks.discard(task)
+            self.tasks.discard(task)
             raise
         if len(self._threads) < THREADS:
             self._start_thread()
@@ -118,7 +118,7 @@ class Offload:
 
     def forget(self) -> None:
         """A new session has begun: what was started for the old one is not answered any more."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.forgotten = True
 
     def close(self) -> None:

@@ -24,13 +24,18 @@ class Place:
 
     __slots__ = ("_holders", "_table", "name", "parent")
 
-    def __init__(self, table: PlaceTable, parent: Node, name: bytes) -> None:
+    def __init__(self, table: PlaceTable, parent: Node | None, name: bytes) -> None:
         """Made by ``PlaceTable.at``; takes over the caller's hold on ``parent``."""
         self._table: Final = table
         self._holders = 1
-        self.parent: Node | None = parent
+        self.parent = parent
         """The directory; ``None`` when this client has removed or replaced the entry."""
         self.name = name
+
+    @property
+    def held(self) -> bool:
+        """Whether a fid stands there still."""
+        return self._holders > 0
 
     def hold(self) -> Place:
         """One holder more."""
@@ -47,10 +52,12 @@ class Place:
 class PlaceTable:
     """The places of one session: at most one for each fid."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_places", "changed")
 
     def __init__(self) -> None:
         self._places: dict[Key, Place] = {}
+        self.changed: set[Place] | None = None
+        """Those that became others, or came to their end, where somebody keeps account of it."""
 
     def __len__(self) -> int:
         """Entries that fids stand at."""
@@ -89,8 +96,18 @@ class PlaceTable:
             place.parent, place.name = parent, name
             self._places[parent.qid.path, name] = place
 
+    def restored(self, parent: Node | None, name: bytes) -> Place:
+        """A place that the worker before us had; the caller is its first holder."""
+        if parent is None:
+            place = Place(self, None, name)
+        else:
+            place = self._places[parent.qid.path, name] = Place(self, parent.hold(), name)
+        return place
+
     def forget(self, place: Place) -> None:
         """Take a place out of the table, if it is still there, and let its directory go."""
+        if self.changed is not None:
+            self.changed.add(place)
         parent, place.parent = place.parent, None
         if parent is not None:
             del self._places[parent.qid.path, place.name]

@@ -80,6 +80,7 @@ class Services:
             ),
             walls=confinement.walls,
             required_walls=confinement.required_walls,
+            recovery=self.config.recovery,
             log_level=self.config.log_level,
             trace=self.trace,
         )

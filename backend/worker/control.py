@@ -27,8 +27,9 @@ FIGURES: Final = (
     "unforeseen",
     "bytes_read",
     "bytes_written",
+    "process",
 )
-"""What a worker reports of itself."""
+"""What a worker reports of itself; ``process`` is its number, which is not its keeper's."""
 
 
 class ControlError(Exception):
@@ -181,6 +182,10 @@ class ControlChannel:
         if len(packet) > MAX_PACKET:
             raise ControlError(f"a packet of more than {MAX_PACKET} bytes")
         return unpack(packet)
+
+    def leave(self) -> None:
+        """Forget the descriptor without closing it: its number may be another file's by now."""
+        self._socket.detach()
 
     def close(self) -> None:
         """Hang up."""

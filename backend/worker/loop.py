@@ -8,6 +8,7 @@ that announce nothing, many in a row, have the channel rest for a moment, as Lin
 
 from __future__ import annotations
 
+import os
 import select
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -98,6 +99,8 @@ class ServiceLoop:
             poll.register(fd, select.EPOLLIN)
         # Every lane is looked at once: a mount can come before Connected.
         self._busy = list(self._rings)
+        for ring in self._rings:
+            ring.masked = True  # a worker before this one may have ended with any of them so
         return poll
 
     def turn(self, poll: select.epoll) -> None:
@@ -190,4 +193,5 @@ class ServiceLoop:
             "unforeseen": counters.unforeseen,
             "bytes_read": counters.bytes_read,
             "bytes_written": counters.bytes_written,
+            "process": os.getpid(),
         }

@@ -33,6 +33,26 @@ class BoundRing(NamedTuple):
     port: Evtchn
     pages: tuple[SharedPages, ...]
     """What keeps the mapping; it goes with the process."""
+    grefs: tuple[Gref, ...]
+    """Of the interface page, and then of the data pages."""
+
+    def unmap(self) -> None:
+        """Keep the port alone; the indices are those of the moment."""
+        self.requests.let_go()
+        self.replies.let_go()
+        for pages in self.pages:
+            pages.close()
+
+    def mapped_again(self, mapper: GrantMapper, domid: Domid) -> BoundRing:
+        """The same ring in another process, where it is to go on from the same indices.
+
+        Nothing is read of the interface page that a frontend has said before.  Raises ``OSError``.
+        """
+        page, data = mapper.map(domid, self.grefs[:1]), mapper.map(domid, self.grefs[1:])
+        requests, replies = _halves(page, data, self.number)
+        requests.resume(self.requests.index)
+        replies.resume(self.replies.index)
+        return self._replace(requests=requests, replies=replies, pages=(page, data))
 
 
 def bind_ring(
@@ -64,8 +84,12 @@ def bind_ring(
         raise ConnectError(
             f"event-channel-{number} {offer.event_channel}: cannot be bound: {error.strerror}"
         ) from error
-    requests, replies = backend_rings(page.memory.cast("I"), data.memory, f"ring {number}", BARRIER)
-    return BoundRing(number, order, requests, replies, port, (page, data))
+    requests, replies = _halves(page, data, number)
+    return BoundRing(number, order, requests, replies, port, (page, data), (offer.ring_ref, *grefs))
+
+
+def _halves(page: SharedPages, data: SharedPages, number: int) -> tuple[ConsumerRing, ProducerRing]:
+    return backend_rings(page.memory.cast("I"), data.memory, f"ring {number}", BARRIER)
 
 
 def _read_interface(copy: bytes, number: int, max_order: int) -> tuple[int, list[Gref]]:

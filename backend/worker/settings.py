@@ -35,6 +35,8 @@ class WorkerSettings:
     """The walls of the sandbox to put up."""
     required_walls: tuple[str, ...]
     """Those without which the device is not to be served."""
+    recovery: bool
+    """Whether another process goes on where this one dies."""
     log_level: str
     trace: str | None
     """A capture to append to, or ``None``."""

@@ -10,7 +10,6 @@ import logging
 import os
 import resource
 import signal
-from functools import partial
 from typing import TYPE_CHECKING
 
 from backend import logs
@@ -20,13 +19,12 @@ from backend.confinement.plan import plan_for
 from backend.confinement.sandbox import Sandbox
 from backend.confinement.walls import Refused
 from backend.exports import ExportError
-from backend.fileserver.connection import Connection
-from backend.fileserver.counters import Counters
-from backend.fileserver.lane import Lane
+from backend.journal.carrying import no_point
 from backend.platform import open_platform
 from backend.trace import TraceWriter
-from backend.worker.control import ControlChannel, Failed, Ready, shortened
-from backend.worker.loop import ServiceLoop
+from backend.worker.control import ControlChannel, Failed, shortened
+from backend.worker.device import Device
+from backend.worker.lives import Lives
 from backend.worker.rings import BoundRing, ConnectError, bind_ring
 from backend.worker.sessions import open_session
 from backend.worker.supervision import Supervision
@@ -35,15 +33,18 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Mapping
 
+    from backend.fileserver.session import Session
+    from backend.journal.carrying import Point
     from backend.worker.settings import WorkerSettings
-    from protocol.xenpv.ids import Evtchn
-    from protocol.xenpv.ports import EventChannels
 
 log = logging.getLogger(__name__)
 
 
-def main(settings: WorkerSettings, control: socket.socket) -> None:
-    """The process's whole work; the supervisor holds the other end of ``control``."""
+def main(settings: WorkerSettings, control: socket.socket, point: Point = no_point) -> None:
+    """The process's whole work; the supervisor holds the other end of ``control``.
+
+    ``point`` is called at the steps that a test may end a worker at.
+    """
     prepare_process([control.fileno()])
     logs.set_up(settings.log_level, settings.device)
     # A process group of our own: what a terminal does to its supervisor's, Ctrl-C and Ctrl-Z,
@@ -52,7 +53,7 @@ def main(settings: WorkerSettings, control: socket.socket) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervision = Supervision(ControlChannel(control))
     try:
-        reason = _serve(settings, supervision)
+        reason = _serve(settings, supervision, point)
     except (ConnectError, ExportError, Refused) as error:
         reason = str(error)
     except OSError as error:
@@ -78,8 +79,8 @@ def prepare_process(kept: Iterable[int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _serve(settings: WorkerSettings, supervision: Supervision) -> str | None:
-    """Connect, serve; the reason why it ended, or ``None`` when told to stop."""
+def _serve(settings: WorkerSettings, supervision: Supervision, point: Point) -> str | None:
+    """Connect, serve; the reason why it ended, or ``None`` when told to stop, or told already."""
     supervision.listen(settings.workers_dir, settings.domid, settings.devid)
     platform = open_platform(settings.platform)
     mapper, events = platform.grant_mapper(), platform.event_channels()
@@ -91,23 +92,31 @@ def _serve(settings: WorkerSettings, supervision: Supervision) -> str | None:
     listeners = listen_all(settings.share.channels)
     sandbox = Sandbox(plan_for(settings.share, settings.walls), settings.required_walls)
     sandbox.enter()
-    connection = _connect(settings, events, rings, listeners)
+    session = _open(settings, rings, listeners)
+    trace = settings.trace and TraceWriter.open(settings.trace, settings.domid, settings.devid)
     try:
-        walls = sandbox.shut()
-        ports: dict[Evtchn, int] = {ring.port: ring.number for ring in rings}
-        supervision.send(Ready(len(rings), max(ring.order for ring in rings), walls))
-        return ServiceLoop(connection, events, ports, supervision).run()
-    finally:
+        sandbox.shut_around()
+    except BaseException:
+        session.close()
+        raise
+    device = Device(
+        settings, session, sandbox, mapper, events, tuple(rings), supervision, trace or None
+    )
+    if settings.recovery and settings.share.is_plain:
+        return Lives(device, point).run()
+    connection = device.connect()
+    try:
+        device.wall_in()
+    except BaseException:
         connection.close()
+        raise
+    return device.serve(connection)
 
 
-def _connect(
-    settings: WorkerSettings,
-    events: EventChannels,
-    rings: list[BoundRing],
-    listeners: Mapping[str, socket.socket],
-) -> Connection:
-    session = open_session(
+def _open(
+    settings: WorkerSettings, rings: list[BoundRing], listeners: Mapping[str, socket.socket]
+) -> Session:
+    return open_session(
         settings.share,
         settings.allowed_exports,
         quota_dir=settings.quota_dir,
@@ -117,6 +126,3 @@ def _connect(
         max_msize=min(settings.max_msize, *(ring.requests.size for ring in rings)),
         listeners=listeners,
     )
-    lanes = [Lane(ring.requests, ring.replies, partial(events.notify, ring.port)) for ring in rings]
-    trace = settings.trace and TraceWriter.open(settings.trace, settings.domid, settings.devid)
-    return Connection(session, lanes, Counters(), trace or None)

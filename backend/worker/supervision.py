@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from backend.worker.control import ControlChannel, Outlive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from backend.worker.control import FromSupervisor, FromWorker
     from protocol.xenpv.ids import Devid, Domid
@@ -83,6 +83,10 @@ def _within(directory: str) -> Iterator[str]:
         os.close(fd)
 
 
+def _nobody_asks(control: int, outlive: bool) -> None:
+    """Where there is no journal."""
+
+
 class Supervision:
     """The supervisor of the moment, as the worker's loop sees it."""
 
@@ -91,6 +95,8 @@ class Supervision:
         self._control: ControlChannel | None = control
         self._listener: socket.socket | None = None
         self._outlive = False
+        self.changed: Callable[[int, bool], None] = _nobody_asks
+        """Called with the line's descriptor, -1 for none, and whether to outlive its other end."""
         # Whoever started us, or root: asked now, as the walls may make us another user.
         self._masters = (0, os.getuid())
         self._poll = select.epoll()
@@ -103,6 +109,11 @@ class Supervision:
     def fileno(self) -> int:
         """Polls readable when ``receive`` has something to do; always the same."""
         return self._poll.fileno()
+
+    @property
+    def line(self) -> int:
+        """The descriptor of the line to the supervisor; -1: there is none."""
+        return -1 if self._control is None else self._control.fileno()
 
     def send(self, message: FromWorker) -> bool:
         """Tell the supervisor; false when there is none, or it does not listen."""
@@ -123,12 +134,14 @@ class Supervision:
             if self._listener is None or not self._outlive:
                 raise
             log.info("the supervisor is gone; serving on without one")
+            self.changed(-1, True)
             self._control.close()
             self._control = None
             self._poll.register(self._listener.fileno(), select.EPOLLIN)
             return None
         if isinstance(order, Outlive):
             self._outlive = True
+            self.changed(self._control.fileno(), True)
             return None
         return order
 
@@ -145,9 +158,27 @@ class Supervision:
             log.warning("user %d wants to be the supervisor; hung up", user)
             connection.close()
             return
+        self.changed(connection.fileno(), True)
         self._poll.unregister(self._listener.fileno())
         self._control = ControlChannel(connection)
         self._poll.register(connection.fileno(), select.EPOLLIN)
+
+    def resume(self, control: int, *, outlive: bool) -> None:
+        """Go on as an earlier process of this worker has left it, which noted it by ``changed``."""
+        if self._control is not None and control != self._control.fileno():
+            self._control.leave()
+            self._control = None
+        if self._control is None and control >= 0:
+            self._control = ControlChannel(socket.socket(fileno=control))
+        self._outlive = outlive
+        # The same object as before: its number is the keeper's, and stays what it is.
+        for end in (self._control, self._listener):
+            if end is not None:
+                with contextlib.suppress(OSError):
+                    self._poll.unregister(end.fileno())
+        waiting = self._control or self._listener
+        assert waiting is not None  # noqa: S101 -- it listens from its start
+        self._poll.register(waiting.fileno(), select.EPOLLIN)
 
     def close(self) -> None:
         """Hang up and listen no more."""

@@ -107,6 +107,19 @@ class _ByteRing:
         self._index = index = (self._index + length) & INDEX_MASK
         self._words[self._own_word] = index
 
+    def let_go(self) -> None:
+        """Use the shared pages no more, so that they can be unmapped."""
+        self._words.release()
+        self._data.release()
+
+    def resume(self, index: int) -> None:
+        """Go on at ``index``, where an earlier process of ours had come to, and publish it.
+
+        What the peer has made of its own index meanwhile, the next pass checks as ever.
+        """
+        self._index = index
+        self._words[self._own_word] = index
+
     def _impossible(self, peer: int) -> RingError:
         return RingError(
             f"{self._name}: indices {self._index} (ours) and {peer} (theirs) "

@@ -89,7 +89,7 @@ def test_a_new_session_hears_nothing_of_a_clunk_that_is_carried_out(
 ) -> None:
     put(peer, CLUNK, Tversion(NOTAG, 8192, b"9P2000.L"))
     assert peer.take() == (Rversion(NOTAG, 8192, b"9P2000.L"), b"")
-    while disk.synced != ALL or peer.connection._in_flight._offload._tasks:
+    while disk.synced != ALL or peer.connection.in_flight.running:
         assert select.select([peer.connection.completion_fd], [], [], 10)[0]
         peer.connection.complete()
     assert peer.take() is None

@@ -33,6 +33,7 @@ def settings(platform: str, workers_dir: Path) -> WorkerSettings:
         max_open_files=16,
         walls=(),
         required_walls=(),
+        recovery=False,
         log_level="error",
         trace=None,
     )

@@ -1,0 +1,1 @@
+"""What outlives a worker's death, so that the next one can go on: ``docs/recovery.md``."""

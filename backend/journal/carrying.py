@@ -1,0 +1,112 @@
+"""Carries requests out with a record of what must not happen twice."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from backend.fileserver import io
+from backend.journal.once import ONCE, appended, look
+from protocol.ninep.messages import TYPE_NUMBERS, Twrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from backend.fileserver.lane import Lane
+    from backend.fileserver.local_tree import LocalTree
+    from backend.fileserver.session import Session
+    from backend.journal.journal import Writer
+    from backend.journal.layout import Begun
+    from protocol.ninep.messages import Message, Request
+
+    Point = Callable[[str], None]
+
+R = TypeVar("R", bound="Request")
+T = TypeVar("T")
+
+
+def no_point(name: str) -> None:
+    """Where a test may end the process; nothing, otherwise."""
+
+
+class Carrier:
+    """``fileserver.carrying.Carrying`` with a journal."""
+
+    def __init__(self, writer: Writer, unfinished: Begun | None, point: Point) -> None:
+        """``unfinished`` is what the worker before us had begun, if anything."""
+        self._writer = writer
+        self._unfinished = unfinished
+        self._point = point
+
+    def serve(self, lane: int) -> None:
+        self._writer.serve(lane)
+
+    def carry_out(
+        self,
+        handler: Callable[[Session, R], T],
+        lane: Lane,
+        session: Session,
+        request: R,
+    ) -> T:
+        self._writer.touch(request)
+        kind = cast("type[Message]", type(request))
+        once = ONCE.get(kind)
+        if once is None:
+            return handler(session, request)
+        begun = self._begun(lane, request)
+        if begun is not None:
+            self._point("begun")
+            # Its reply is a message, as most handlers' are.
+            reply = cast("T | None", once.finish(session, request, begun))
+            return handler(session, request) if reply is None else reply
+        try:
+            before = look(once.entry(session, request))
+        except (OSError, ValueError):
+            return handler(session, request)  # which finds the same wrong with it
+        self._writer.begin(lane, TYPE_NUMBERS[kind], before)
+        self._point("begun")
+        answer = handler(session, request)
+        self._point("done")
+        return answer
+
+    def write(
+        self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]
+    ) -> int:
+        if request.fid not in self._writer.appending:
+            return io.write(session, request, buffers)
+        state = session.fids[request.fid]
+        begun = self._begun(lane, request)
+        if begun is None:
+            size = os.fstat(state.node.fd).st_size
+            self._writer.begin(lane, TYPE_NUMBERS[Twrite], (1, 0, 0, 0, size))
+            self._point("begun")
+            done = io.write(session, request, buffers)
+            self._point("done")
+            return done
+        tree = cast("LocalTree", session.tree)
+        done = appended(state, tree, b"".join(buffers), begun)
+        rest = _after(buffers, done)
+        return done + (io.write(session, request, rest) if rest else 0)
+
+    def _begun(self, lane: Lane, request: Any) -> Begun | None:  # noqa: ANN401 -- any message
+        """What the worker before us knew of this request when it began it.
+
+        A guest that has put another request in its place since, gets that one carried out.
+        """
+        begun, writer = self._unfinished, self._writer
+        if begun is None:
+            return None
+        if begun.number != writer.number + 1:
+            self._unfinished = None
+            return None
+        mine = (writer.lane_number(lane), TYPE_NUMBERS[type(request)])
+        return begun if (begun.lane, begun.kind) == mine else None
+
+
+def _after(buffers: Sequence[memoryview], done: int) -> list[memoryview]:
+    """What is left of ``buffers`` after ``done`` bytes."""
+    rest = []
+    for buffer in buffers:
+        rest.append(buffer[done:])
+        done = max(0, done - len(buffer))
+    return [buffer for buffer in rest if len(buffer)]

@@ -1,0 +1,132 @@
+"""Layout of a journal, version 1: a header, two commits, a begun request, and slots.
+
+``construct`` has the definition; what a worker writes for each request goes through a ``struct``
+that a test holds to it.  All numbers are little-endian and naturally aligned, so that the one
+store that makes a commit valid is one instruction.
+"""
+
+from __future__ import annotations
+
+from struct import Struct as Packing
+from typing import Final, NamedTuple
+
+from construct import Array, Bytes, Const, Int8ul, Int32sl, Int32ul, Int64ul, Padding, Struct
+
+VERSION: Final = 1
+MAGIC: Final = b"XFPJRNL\0"
+MAX_LANES: Final = 16
+"""More rings than any frontend is allowed (``limits.max_rings``)."""
+MAX_NAME: Final = 256
+
+HEADER = Struct(
+    "magic" / Const(MAGIC),
+    "version" / Int32ul,
+    "lanes" / Int32ul,
+    "slots" / Int32ul,
+    "control" / Int32sl,  # the descriptor of the supervisor's line; -1: none now
+    "outlives" / Int32ul,
+    "pad" / Padding(4),
+    "committed" / Int64ul,
+    "serving" / Int32ul,  # the lane whose request is being served, from 1 on
+    "used" / Int32ul,  # slots that were ever written
+)
+
+COMMIT = Struct(
+    "number" / Int64ul,
+    "uncovered" / Int32ul,
+    "dialect" / Int32ul,
+    "msize" / Int32ul,
+    "pad" / Padding(4),
+    "indices" / Array(MAX_LANES, Struct("consumed" / Int32ul, "produced" / Int32ul)),
+)
+
+BEGUN = Struct(
+    "number" / Int64ul,  # the commit that ends it
+    "lane" / Int32ul,
+    "kind" / Int32ul,  # the message's type
+    "exists" / Int32ul,
+    "mode" / Int32ul,
+    "dev" / Int64ul,
+    "ino" / Int64ul,
+    "size" / Int64ul,
+)
+
+SLOT = Struct(
+    "born" / Int64ul,  # the commit from which it holds
+    "died" / Int64ul,  # the commit from which it does not; 0: none yet
+    "dev" / Int64ul,
+    "ino" / Int64ul,
+    "kind" / Int8ul,
+    "pad" / Padding(1),
+    "length" / Int8ul,
+    "pad2" / Padding(1),
+    "key" / Int32ul,
+    "node" / Int32sl,
+    "file" / Int32sl,
+    "flags" / Int32ul,
+    "user" / Int32ul,
+    "place" / Int64ul,
+    "name" / Bytes(MAX_NAME),
+)
+
+FREE, FID, PLACE = 0, 1, 2
+"""Kinds of slots.  A place's ``node`` is its directory's descriptor, ``name`` its name there; a
+fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
+place that is renamed gets another slot, and its fids keep theirs."""
+
+HEADER_AT: Final = 0
+COMMITS_AT: Final = 128
+BEGUN_AT: Final = COMMITS_AT + 2 * COMMIT.sizeof()
+SLOTS_AT: Final = 4096
+SLOT_SIZE: Final[int] = SLOT.sizeof()
+
+CONTROL_AT: Final = 20
+COMMITTED_WORD: Final = 32 // 8
+SERVING_AT: Final = 40
+"""Where ``control``, ``committed`` and ``serving`` lie: what is stored on its own."""
+
+BEGUN_PACKING: Final = Packing("<QIIIIQQQ")
+SLOT_PACKING: Final = Packing(f"<QQQQBxBxIiiIIQ{MAX_NAME}s")
+DIED_PACKING: Final = Packing("<Q")
+DIED_AT: Final = 8
+
+
+def commit_packing(lanes: int) -> Packing:
+    """``COMMIT`` up to the indices of ``lanes`` lanes."""
+    return Packing("<QIII4x" + "II" * lanes)
+
+
+class Begun(NamedTuple):
+    """A request that may have been carried out, and how things were before."""
+
+    number: int
+    lane: int
+    kind: int
+    exists: int
+    mode: int
+    dev: int
+    ino: int
+    size: int
+
+
+class Slot(NamedTuple):
+    """What a worker wrote down of one fid or one place."""
+
+    born: int
+    died: int
+    dev: int
+    ino: int
+    kind: int
+    length: int
+    key: int
+    node: int
+    file: int
+    flags: int
+    user: int
+    place: int
+    name: bytes
+
+
+def journal_size(slots: int) -> int:
+    """Bytes of a journal; what was never written takes no memory."""
+    return SLOTS_AT + slots * SLOT_SIZE

@@ -1,0 +1,239 @@
+"""What must not be done twice: one line for each message, and how to find out whether it was done.
+
+Before such a request is carried out, what it is about to change is looked at and written down.  A
+worker that finds such a record, of a request that was never committed, looks again:
+
+- Tmkdir, Tsymlink, Tmknod, Tlcreate: it happened if nothing had the name, and what was asked
+  for has it now.  That gets its owner and mode again, and is answered (Tlcreate: opened).
+- Tlink: if nothing had the name, and the fid's file has it now.  It is answered.
+- Tunlinkat, Tremove: if the name was a file's, which has it no more.  Places and fid end.
+- Trenameat, Trename: if the file with the old name has the new one now.  Places move.
+- Twrite with O_APPEND: if the data is in what was appended since.  What is missing follows.
+
+Everything else can be done twice: what only looks; Twrite at an offset, Tsetattr, Tfsync, which
+lead to the same state; what changes the session only, which a worker that dies takes with it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from backend.fileserver import changes, opening
+from backend.fileserver.names import check_name
+from protocol.ninep import messages as m
+from protocol.ninep.flags import DOTL_EXCL, DOTL_TRUNC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from backend.fileserver.fids import FidState
+    from backend.fileserver.files import Node
+    from backend.fileserver.local_tree import LocalTree
+    from backend.fileserver.session import Session
+    from backend.journal.layout import Begun
+    from protocol.ninep.messages import Message
+
+Before = tuple[int, int, int, int, int]
+"""Whether it is there, mode, device, inode, size."""
+
+NOTHING: Final[Before] = (0, 0, 0, 0, 0)
+
+
+MOST_LOOKED_AT: Final = 16 << 20
+"""Bytes that others may have appended since; a write of ours has at most a ring's."""
+
+
+class Entry(NamedTuple):
+    """A name in a directory, as a request means it."""
+
+    parent: Node
+    name: bytes
+
+
+def look(entry: Entry) -> Before:
+    """What has the name now.  Raises ``OSError`` where that cannot be known."""
+    try:
+        found = os.stat(entry.name, dir_fd=entry.parent.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return NOTHING
+    return 1, found.st_mode, found.st_dev, found.st_ino, found.st_size
+
+
+def _is(before: Before | Begun, now: Before) -> bool:
+    """Whether two looks have found the same file."""
+    return bool(now[0]) and tuple(before[-3:-1]) == now[2:4]
+
+
+class Once(NamedTuple):
+    """How one kind of request is done once; ``Any`` is its message."""
+
+    entry: Callable[[Session, Any], Entry]
+    """The name that it makes, takes away or moves.  Raises ``OSError`` where it will fail."""
+    finish: Callable[[Session, Any, Begun], Message | None]
+    """The reply, if it has happened; else ``None``: it is to be carried out."""
+
+
+def _named(fid: str) -> Callable[[Session, Any], Entry]:
+    def entry(session: Session, request: Any) -> Entry:  # noqa: ANN401 -- one of several messages
+        check_name(request.name)
+        return Entry(session.fids[getattr(request, fid)].node, request.name)
+
+    return entry
+
+
+_DFID = _named("dfid")
+_DIRFID = _named("dirfid")
+_FID = _named("fid")
+
+
+def _old_name(session: Session, request: m.Trenameat) -> Entry:
+    check_name(request.oldname)
+    return Entry(session.fids[request.olddirfid].node, request.oldname)
+
+
+def _place(session: Session, request: m.Trename | m.Tremove) -> Entry:
+    """As it was found; whether it is there still is ``entry_of``'s to say."""
+    place = session.fids[request.fid].place
+    if place is None or place.parent is None:
+        raise FileNotFoundError
+    return Entry(place.parent, place.name)
+
+
+def _made(entry: Entry, kind: int, begun: Begun) -> bool:
+    """Whether the name came to be since, as a file of ``kind``."""
+    now = look(entry)
+    return not begun.exists and bool(now[0]) and stat.S_IFMT(now[1]) == kind
+
+
+def _mkdir(session: Session, request: m.Tmkdir, begun: Begun) -> Message | None:
+    entry = _DFID(session, request)
+    if not _made(entry, stat.S_IFDIR, begun):
+        return None
+    owner = opening.new_owner(session.fids[request.dfid], request.gid)
+    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+    mode = request.mode & opening.PERMISSIONS
+    return m.Rmkdir(request.tag, tree.settled(*entry, mode, owner))
+
+
+def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | None:
+    entry = _FID(session, request)
+    if not _made(entry, stat.S_IFLNK, begun):
+        return None
+    if os.readlink(entry.name, dir_fd=entry.parent.fd) != request.symtgt:
+        return None
+    owner = opening.new_owner(session.fids[request.fid], request.gid)
+    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+    return m.Rsymlink(request.tag, tree.settled(*entry, 0, owner))
+
+
+def _mknod(session: Session, request: m.Tmknod, begun: Begun) -> Message | None:
+    entry = _DFID(session, request)
+    kind = stat.S_IFMT(request.mode) or stat.S_IFREG
+    if not _made(entry, kind, begun):
+        return None
+    owner = opening.new_owner(session.fids[request.dfid], request.gid)
+    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+    mode = request.mode & opening.PERMISSIONS
+    return m.Rmknod(request.tag, tree.settled(*entry, mode, owner))
+
+
+def _lcreate(session: Session, request: m.Tlcreate, begun: Begun) -> Message | None:
+    entry = _FID(session, request)
+    if not _made(entry, stat.S_IFREG, begun):
+        return None
+    owner = opening.new_owner(session.fids[request.fid], request.gid)
+    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+    tree.settled(*entry, request.mode & opening.PERMISSIONS, owner)
+    # As what it is by now; nothing in it is ours to take away.
+    return opening.lcreate(
+        session, request._replace(flags=request.flags & ~(DOTL_EXCL | DOTL_TRUNC))
+    )
+
+
+def _link(session: Session, request: m.Tlink, begun: Begun) -> Message | None:
+    node = session.fids[request.fid].node
+    status = os.fstat(node.fd)
+    now = look(_DFID(session, request))
+    if begun.exists or now[:1] + now[2:4] != (1, status.st_dev, status.st_ino):
+        return None
+    return m.Rlink(request.tag)
+
+
+def _unlinkat(session: Session, request: m.Tunlinkat, begun: Begun) -> Message | None:
+    entry = _DIRFID(session, request)
+    if not begun.exists or _is(begun, look(entry)):
+        return None
+    session.places.removed(*entry)
+    return m.Runlinkat(request.tag)
+
+
+def _remove(session: Session, request: m.Tremove, begun: Begun) -> Message | None:
+    entry = _place(session, request)
+    if not begun.exists or _is(begun, look(entry)):
+        return None
+    session.places.removed(*entry)
+    session.fids.end(request.fid).close()
+    return m.Rremove(request.tag)
+
+
+def _renameat(session: Session, request: m.Trenameat, begun: Begun) -> Message | None:
+    check_name(request.newname)
+    new = Entry(session.fids[request.newdirfid].node, request.newname)
+    if not _moved(session, _old_name(session, request), new, begun):
+        return None
+    return m.Rrenameat(request.tag)
+
+
+def _rename(session: Session, request: m.Trename, begun: Begun) -> Message | None:
+    check_name(request.name)
+    new = Entry(session.fids[request.dfid].node, request.name)
+    if not _moved(session, _place(session, request), new, begun):
+        return None
+    return m.Rrename(request.tag)
+
+
+def _moved(session: Session, old: Entry, new: Entry, begun: Begun) -> bool:
+    if not begun.exists or _is(begun, look(old)) or not _is(begun, look(new)):
+        return False
+    changes.follow(session, *old, *new)
+    return True
+
+
+ONCE: Final[Mapping[type[Message], Once]] = MappingProxyType(
+    {
+        m.Tmkdir: Once(_DFID, _mkdir),
+        m.Tsymlink: Once(_FID, _symlink),
+        m.Tmknod: Once(_DFID, _mknod),
+        m.Tlcreate: Once(_FID, _lcreate),
+        m.Tlink: Once(_DFID, _link),
+        m.Tunlinkat: Once(_DIRFID, _unlinkat),
+        m.Tremove: Once(_place, _remove),
+        m.Trenameat: Once(_old_name, _renameat),
+        m.Trename: Once(_place, _rename),
+    }
+)
+
+
+def appended(state: FidState, tree: LocalTree, data: bytes, begun: Begun) -> int:
+    """How many bytes of ``data`` are at the end of an O_APPEND file, or further up in what has
+    been appended since it was ``begun.size`` bytes long.
+
+    A worker that is killed in the middle of a write may have written a part.
+    """
+    size = os.fstat(state.node.fd).st_size
+    length = min(size - begun.size, MOST_LOOKED_AT)
+    if length <= 0:
+        return 0
+    file = tree.open(state.node, os.O_RDONLY)
+    try:
+        since = bytearray(length)
+        since = since[: file.read([memoryview(since)], begun.size)]
+    finally:
+        file.close()
+    if data in since:
+        return len(data)
+    # Only a tail may be unfinished: whoever has written after it, did so after our end.
+    return len(since) if data.startswith(bytes(since)) else 0

@@ -1,0 +1,47 @@
+"""Where a test may end a worker: around each step of a request's end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backend.journal.carrying import no_point
+
+if TYPE_CHECKING:
+    from backend.fileserver.lane import Lane
+    from backend.journal.carrying import Point
+
+
+class _Marked:
+    """A half of a lane that says when it has moved its index."""
+
+    def __init__(self, half: Any, name: str, point: Point) -> None:  # noqa: ANN401 -- source or sink
+        self._half = half
+        self._name = name
+        self._point = point
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever it has
+        return getattr(self._half, name)
+
+    def advance(self, length: int) -> None:
+        """As the half; then the point."""
+        self._half.advance(length)
+        self._point(self._name)
+
+
+def mark(lane: Lane, point: Point) -> None:
+    """Have ``point`` called before and after a commit, and after each of the two indices.
+
+    Nothing is changed where nobody wants that, so it costs a worker nothing.
+    """
+    commit = lane.commit
+    if point is no_point or commit is None:
+        return
+
+    def marked(lane: Lane, consumed: int, produced: int) -> None:
+        point("answered")
+        commit(lane, consumed, produced)
+        point("committed")
+
+    lane.commit = marked
+    lane.replies = _Marked(lane.replies, "published", point)
+    lane.requests = _Marked(lane.requests, "consumed", point)

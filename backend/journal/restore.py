@@ -1,0 +1,159 @@
+"""A session as the worker before this one has left it, made from its journal.
+
+Called behind the walls: what the journal says was written by a process that faced a guest, and is
+believed no further than that process could have gone itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from backend.fileserver.fids import FidState
+from backend.fileserver.files import NO_CHANGE, UNOPENED
+from backend.fileserver.local_files import LocalDirectory
+from backend.journal import layout
+from backend.journal.journal import DIALECTS, KnownPlace, Writer
+from backend.journal.layout import FID, FREE, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Slot
+from protocol.ninep.ids import Fid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backend.fileserver.files import Node
+    from backend.fileserver.local_tree import LocalTree
+    from backend.fileserver.places import Place
+    from backend.fileserver.session import Session
+    from backend.journal.layout import Begun
+
+_STRAYS: Final = 256
+"""More descriptors than one request has open beside those of the fids."""
+
+_NOBODY: Final = NO_CHANGE & 0xFFFF_FFFF
+
+
+class RestoreError(Exception):
+    """A journal that nobody can go on from; the text says what is wrong."""
+
+
+def restore(writer: Writer, session: Session) -> Begun | None:
+    """Fill ``session`` and ``writer``; the request that may have been carried out uncommitted.
+
+    Raises ``RestoreError``.
+    """
+    journal = writer.journal
+    number = journal.committed
+    if not number:
+        return None
+    at = layout.COMMITS_AT + (number & 1) * layout.COMMIT.sizeof()
+    commit = layout.COMMIT.parse(journal.memory[at : at + layout.COMMIT.sizeof()])
+    if commit.number != number or commit.dialect >= len(DIALECTS):
+        raise RestoreError("the last commit is damaged")
+    dialect = DIALECTS[commit.dialect]
+    session.dialect = dialect
+    session.msize = min(commit.msize, session.max_msize)
+    try:
+        _restore_fids(writer, session, _slots(writer, number))
+    except (OSError, LookupError, ValueError) as error:
+        raise RestoreError(f"a fid cannot be had again: {error}") from error
+    begun = journal.begun()
+    writer.indices[:] = [
+        index
+        for pair in commit.indices[: journal.lanes]
+        for index in (pair.consumed, pair.produced)
+    ]
+    return begun if begun.number == number + 1 else None
+
+
+def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:
+    """Close what the worker before us had just opened, or was about to close.
+
+    The kernel gives the lowest number that is free, so none is far above those that are known.
+    """
+    known = {*kept, *(place.parent.fd for place in writer.places if place.parent is not None)}
+    for state in session.fids.values():
+        known.add(state.node.fd)
+        if state.file is not UNOPENED:
+            known.add(state.file.fileno())
+    for fd in range(max(known) + _STRAYS):
+        if fd not in known:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
+    """The slots that hold; all others are free again."""
+    journal = writer.journal
+    used = writer.used = min(journal.halves[layout.SERVING_AT // 4 + 1], journal.slots)
+    held = []
+    for index in range(used):
+        at = SLOTS_AT + index * SLOT_SIZE
+        slot = Slot(*SLOT_PACKING.unpack_from(journal.memory, at))
+        if not 0 < slot.born <= number or 0 < slot.died <= number or slot.kind == FREE:
+            writer.free.append(index)
+            continue
+        journal.words[(at + layout.DIED_AT) // 8] = 0
+        held.append((index, slot))
+    return held
+
+
+def _restore_fids(writer: Writer, session: Session, slots: list[tuple[int, Slot]]) -> None:
+    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+    nodes = _Nodes(tree)
+    places: dict[int, Place] = {}
+    for index, slot in slots:
+        if slot.kind == PLACE:
+            parent = None if slot.node < 0 else nodes.at(slot.node, slot.ino)
+            place = session.places.restored(parent, slot.name[: slot.length])
+            places[slot.place] = place
+            writer.places[place] = KnownPlace(index, slot.place)
+            writer.last_place = max(writer.last_place, slot.place)
+    given: set[int] = set()
+    for index, slot in slots:
+        if slot.kind != FID:
+            continue
+        where = None
+        if slot.place:
+            where = places[slot.place]
+            if slot.place in given:
+                where.hold()
+            given.add(slot.place)
+        uid = NO_CHANGE if slot.user == _NOBODY else slot.user
+        state = FidState(nodes.at(slot.node, slot.ino).hold(), where, uid)
+        session.fids.add(Fid(slot.key), state)
+        writer.fids[Fid(slot.key)] = index
+        if slot.file >= 0:
+            _reopen(writer, session, tree, Fid(slot.key), slot.file)
+    nodes.release()
+
+
+def _reopen(writer: Writer, session: Session, tree: LocalTree, fid: Fid, fd: int) -> None:
+    state = session.fids[fid]
+    file = tree.adopt_open(state.node, fd)
+    limits = session.limits
+    slots = limits.cursors if isinstance(file, LocalDirectory) else limits.open_files
+    slots.take()
+    state.set_open(file, slots)
+    writer.note_append(fid, file)
+
+
+class _Nodes:
+    """The nodes of descriptors, each held once until ``release``."""
+
+    def __init__(self, tree: LocalTree) -> None:
+        self._tree = tree
+        self._nodes: dict[int, Node] = {tree.root.fd: tree.root.hold()}
+
+    def at(self, fd: int, path: int) -> Node:
+        """Raises ``OSError`` where the descriptor is not of the file that it was of."""
+        node = self._nodes.get(fd)
+        if node is None:
+            node = self._nodes[fd] = self._tree.adopt(fd)
+        if node.qid.path != path:
+            raise OSError(f"descriptor {fd} is another file's")
+        return node
+
+    def release(self) -> None:
+        for node in self._nodes.values():
+            node.release()

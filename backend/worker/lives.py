@@ -1,0 +1,131 @@
+"""The lives of a worker: what each does before it serves, from the journal that they share."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Final, cast
+
+from backend.confinement import capabilities
+from backend.confinement.walls import Refused
+from backend.journal.carrying import Carrier
+from backend.journal.journal import Journal, Writer
+from backend.journal.points import mark
+from backend.journal.restore import RestoreError, close_strays, restore
+from backend.worker.control import Failed, shortened
+from backend.worker.keeper import TRIES, GivenUpError, keep
+from protocol.xenpv.ring import RingError
+
+if TYPE_CHECKING:
+    from backend.fileserver.connection import Connection
+    from backend.fileserver.local_tree import LocalTree
+    from backend.journal.carrying import Point
+    from backend.worker.device import Device
+
+log = logging.getLogger(__name__)
+
+_SHOWN: Final = 64
+"""Bytes of a request that goes into the log."""
+
+_STRAYS: Final = 256
+"""Numbers that are looked at beyond the lowest that is free, which is the next that is given."""
+
+
+class Lives:
+    """One device's, in its keeper."""
+
+    def __init__(self, device: Device, point: Point) -> None:
+        """``device`` is behind all walls but the last, which each life puts up for itself."""
+        self._device = device
+        self._point = point
+        # Each life maps for itself: no process inherits the pages of another domain.
+        for ring in device.rings:
+            ring.unmap()
+        supervision = device.supervision
+        self._journal = Journal(len(device.rings), device.session.limits.fids.capacity)
+        self._journal.note_supervision(supervision.line, outlives=False)
+        self._kept = _open_descriptors() - {supervision.line}
+
+    def run(self) -> str | None:
+        """Serve, until a worker ends by itself; why there is to be none, if that was not told.
+
+        Raises ``OSError``.
+        """
+        capabilities.be_seen_by_children(seen=True)
+        try:
+            keep(self._journal, self._live)
+        except GivenUpError as error:
+            self._resume_supervision()
+            return str(error)
+        return None
+
+    def _resume_supervision(self) -> None:
+        control, outlive = self._journal.supervision
+        self._device.supervision.resume(control, outlive=outlive)
+
+    def _live(self, tries: int) -> None:
+        capabilities.be_seen_by_children(seen=False)
+        supervision = self._device.supervision
+        if tries >= 0:
+            self._resume_supervision()
+        supervision.changed = self._journal.note_supervision
+        try:
+            reason = self._go_on(tries)
+        except (RestoreError, Refused, RingError) as error:
+            reason = str(error)
+        if reason is not None and not supervision.send(Failed(shortened(reason))):
+            log.warning("%s", shortened(reason))  # nobody else will tell
+
+    def _go_on(self, tries: int) -> str | None:
+        """Serve to the end: why it came.  Raises ``RestoreError``, ``Refused``, ``RingError``."""
+        device = self._device
+        rings = tuple(
+            ring.mapped_again(device.mapper, device.settings.domid) for ring in device.rings
+        )
+        device = device._replace(rings=rings)
+        connection = device.connect()
+        writer = Writer(self._journal, connection.session, connection.lanes, connection.in_flight)
+        halves = [half for ring in rings for half in (ring.requests, ring.replies)]
+        writer.indices[:] = [half.index for half in halves]
+        cast("LocalTree", device.session.tree).descriptors.dispose = writer.close_later
+        device.wall_in()
+        begun = None
+        if tries >= 0:
+            opened = connection.completion_fd
+            begun = restore(writer, device.session)
+            for half, index in zip(halves, writer.indices, strict=True):
+                half.resume(index)
+            close_strays(writer, device.session, self._kept | {device.supervision.line, opened})
+        for lane in connection.lanes:
+            lane.commit = writer.commit
+            mark(lane, self._point)
+            lane.told()
+        connection.carried_by(Carrier(writer, begun, self._point))
+        if device.session.dialect is not None:
+            connection.go_on(device.session.dialect)
+        if tries >= TRIES:
+            self._refuse(connection, tries)
+        return device.serve(connection)
+
+    def _refuse(self, connection: Connection, tries: int) -> None:
+        """Answer what has ended so many workers, unlooked at.  Raises ``RingError``."""
+        number = self._journal.serving
+        head = None if number is None else connection.refuse(number)
+        if head is not None:
+            log.error(
+                "a request that has ended %d workers is refused: %s", tries, head[:_SHOWN].hex()
+            )
+
+
+def _open_descriptors() -> frozenset[int]:
+    lowest = os.dup(2)
+    os.close(lowest)
+    return frozenset(filter(_is_open, range(lowest + _STRAYS)))
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

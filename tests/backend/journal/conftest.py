@@ -1,0 +1,89 @@
+"""A device's process without a supervisor, and a frontend made by hand."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.platform.embedded.hypervisor import EmbeddedHypervisor
+from backend.worker import control
+from backend.worker.control import ControlChannel, Stop
+from protocol.ninep.codec import decode_frame, encode
+from tests.backend.supervisor.guest import Guest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from protocol.ninep.messages import Message
+
+PROCESS = Path(__file__).with_name("device_process.py")
+
+
+class Served(Guest):
+    """A guest whose device is served by a process of its own."""
+
+    words: memoryview
+    """Steps taken, the one to end at, and whether to end at each beginning."""
+    process: subprocess.Popen[bytes]
+    channel: ControlChannel
+    """The supervisor's end."""
+
+    def ask(self, request: Message, data: bytes = b"") -> tuple[Message, bytes]:
+        """The reply and the data beside it."""
+        self.send(encode(request, len(data)) + data if data else encode(request))
+        frame = self.receive()
+        reply = decode_frame(frame)
+        length = getattr(reply, "count", 0)
+        return reply, frame[len(frame) - length :] if isinstance(length, int) else b""
+
+
+@contextmanager
+def served(export: Path, walls: str) -> Iterator[Served]:
+    """A device that shows ``export``."""
+    with (
+        tempfile.TemporaryDirectory(prefix="xf") as name,
+        EmbeddedHypervisor.start(Path(name) / "hv") as hypervisor,
+    ):
+        hypervisor.create_domain(5)
+        platform = f"embedded:{name}/hv"
+        with Served(platform, 5) as guest:
+            ring = guest.share_ring(4)
+            switch = os.memfd_create("switch")
+            os.ftruncate(switch, 4096)
+            memory = mmap.mmap(switch, 4096)
+            guest.words = memoryview(memory).cast("Q")
+            ours, theirs = control.pair()
+            channel = guest.channel = ControlChannel(ours)
+            arguments = [platform, str(export), name, ring.page.grefs[0], ring.port]
+            arguments += [theirs.fileno(), switch, walls]
+            guest.process = subprocess.Popen(
+                [sys.executable, str(PROCESS), *map(str, arguments)],
+                pass_fds=(theirs.fileno(), switch),
+            )
+            theirs.close()
+            os.close(switch)
+            try:
+                yield guest
+                channel.send(Stop())
+                assert guest.process.wait(30) == 0
+            finally:
+                guest.process.kill()
+                guest.process.wait()
+                channel.close()
+                guest.words.release()
+                memory.close()
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    path = tmp_path / "export"
+    path.mkdir()
+    return path

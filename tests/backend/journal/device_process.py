@@ -1,0 +1,61 @@
+"""A device's process whose workers end where a test says: device_process.py PLATFORM EXPORT PLACE
+REF PORT CONTROL SWITCH WALLS.
+
+SWITCH is a memory file of three numbers: how many steps were taken, the one to end at (0: none),
+and whether to end whenever a request has begun that must not be done twice.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent.parent))
+
+from backend.confinement.walls import WALLS
+from backend.share import Share
+from backend.worker.settings import WorkerSettings
+from backend.worker.start import main
+from protocol.xenpv.device import RingOffer
+from protocol.xenpv.ids import Devid, Domid, Evtchn, Gref
+
+platform, export, place, ref, port, control, switch, walls = sys.argv[1:]
+words = memoryview(mmap.mmap(int(switch), 4096)).cast("Q")
+
+
+def point(name: str) -> None:
+    """End here, if this is the step: at once, as by SIGKILL, which no worker may send."""
+    words[0] += 1
+    if words[2] and name == "begun":
+        os._exit(9)
+    if words[0] == words[1]:
+        words[1] = 0
+        os._exit(9)
+
+
+main(
+    WorkerSettings(
+        platform=platform,
+        domid=Domid(5),
+        devid=Devid(0),
+        share=Share(path=export),
+        allowed_exports=(),
+        quota_dir=place,
+        workers_dir=place,
+        rings=(RingOffer(Gref(int(ref)), Evtchn(int(port))),),
+        max_order=9,
+        max_msize=1 << 20,
+        max_fids=1000,
+        max_open_files=100,
+        walls=WALLS if walls == "all" else (),
+        required_walls=(),
+        recovery=True,
+        log_level="info",
+        trace=None,
+    ),
+    socket.socket(fileno=int(control)),
+    point,
+)

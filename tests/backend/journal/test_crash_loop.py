@@ -1,0 +1,40 @@
+"""Where no other worker is to go on."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from backend.worker.control import Failed, Ready
+from protocol.ninep import messages as m
+from protocol.ninep.codec import encode
+from protocol.ninep.ids import NOFID, Fid, Tag
+from tests.backend.journal.conftest import served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_request_that_ends_every_worker_is_refused_and_the_next_is_served(export: Path) -> None:
+    mkdir = m.Tmkdir(Tag(1), Fid(0), b"d", 0o755, 0)
+    with served(export, "none") as guest:
+        guest.ask(m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"))
+        guest.ask(m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0))
+        guest.words[2] = 1
+        assert guest.ask(mkdir)[0] == m.Rlerror(Tag(1), errno.EIO)
+        assert not list(export.iterdir())
+        guest.words[2] = 0
+        assert isinstance(guest.ask(mkdir)[0], m.Rmkdir)
+        assert (export / "d").is_dir()
+
+
+def test_a_state_that_is_not_covered_ends_the_device_with_the_reason(export: Path) -> None:
+    with served(export, "none") as guest:
+        guest.ask(m.Tversion(Tag(0xFFFF), 8192, b"9P2000.u"))
+        guest.words[1] = guest.words[0] + 1
+        guest.send(encode(m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0)))
+        assert guest.process.wait(30) == 0
+        assert isinstance(guest.channel.receive(), Ready)
+        assert guest.channel.receive() == Failed(
+            "worker died: exit status 9; none can go on: its dialect is not 9P2000.L"
+        )

@@ -24,12 +24,12 @@ def blind(kept: Iterable[int]) -> None:
     spared = {_STANDARD_ERROR, *kept}
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd not in spared and fd != null and _is_open(fd):
+        if fd not in spared and fd != null and is_open(fd):
             os.dup2(null, fd, inheritable=False)
     os.close(null)
 
 
-def _is_open(fd: int) -> bool:
+def is_open(fd: int) -> bool:
     """Whether it is, or was the listing's own."""
     try:
         os.fstat(fd)

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.session import Session
     from backend.journal.layout import Begun
-    from protocol.ninep.messages import Message
+    from protocol.ninep.ids import Fid
+    from protocol.ninep.messages import Message, Qid
 
 Before = tuple[int, int, int, int, int]
 """Whether it is there, mode, device, inode, size."""
@@ -108,14 +109,19 @@ def _made(entry: Entry, kind: int, begun: Begun) -> bool:
     return not begun.exists and bool(now[0]) and stat.S_IFMT(now[1]) == kind
 
 
+def _settled(session: Session, fid: Fid, entry: Entry, mode: int, gid: int) -> Qid:
+    """Give a file that was made its owner and mode, perhaps again; its qid.  Raises ``OSError``."""
+    owner = opening.new_owner(session.fids[fid], gid)
+    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+    return tree.settled(*entry, mode & opening.PERMISSIONS, owner)
+
+
 def _mkdir(session: Session, request: m.Tmkdir, begun: Begun) -> Message | None:
     entry = _DFID(session, request)
     if not _made(entry, stat.S_IFDIR, begun):
         return None
-    owner = opening.new_owner(session.fids[request.dfid], request.gid)
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
-    mode = request.mode & opening.PERMISSIONS
-    return m.Rmkdir(request.tag, tree.settled(*entry, mode, owner))
+    qid = _settled(session, request.dfid, entry, request.mode, request.gid)
+    return m.Rmkdir(request.tag, qid)
 
 
 def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | None:
@@ -124,29 +130,22 @@ def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | N
         return None
     if os.readlink(entry.name, dir_fd=entry.parent.fd) != request.symtgt:
         return None
-    owner = opening.new_owner(session.fids[request.fid], request.gid)
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
-    return m.Rsymlink(request.tag, tree.settled(*entry, 0, owner))
+    return m.Rsymlink(request.tag, _settled(session, request.fid, entry, 0, request.gid))
 
 
 def _mknod(session: Session, request: m.Tmknod, begun: Begun) -> Message | None:
     entry = _DFID(session, request)
-    kind = stat.S_IFMT(request.mode) or stat.S_IFREG
-    if not _made(entry, kind, begun):
+    if not _made(entry, stat.S_IFMT(request.mode) or stat.S_IFREG, begun):
         return None
-    owner = opening.new_owner(session.fids[request.dfid], request.gid)
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
-    mode = request.mode & opening.PERMISSIONS
-    return m.Rmknod(request.tag, tree.settled(*entry, mode, owner))
+    qid = _settled(session, request.dfid, entry, request.mode, request.gid)
+    return m.Rmknod(request.tag, qid)
 
 
 def _lcreate(session: Session, request: m.Tlcreate, begun: Begun) -> Message | None:
     entry = _FID(session, request)
     if not _made(entry, stat.S_IFREG, begun):
         return None
-    owner = opening.new_owner(session.fids[request.fid], request.gid)
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
-    tree.settled(*entry, request.mode & opening.PERMISSIONS, owner)
+    _settled(session, request.fid, entry, request.mode, request.gid)
     # As what it is by now; nothing in it is ours to take away.
     return opening.lcreate(
         session, request._replace(flags=request.flags & ~(DOTL_EXCL | DOTL_TRUNC))

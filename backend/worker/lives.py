@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final, cast
 
 from backend.confinement import capabilities
+from backend.confinement.descriptors import is_open
 from backend.confinement.walls import Refused
 from backend.journal.carrying import Carrier
 from backend.journal.journal import Journal, Writer
@@ -120,12 +121,4 @@ class Lives:
 def _open_descriptors() -> frozenset[int]:
     lowest = os.dup(2)
     os.close(lowest)
-    return frozenset(filter(_is_open, range(lowest + _STRAYS)))
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
+    return frozenset(filter(is_open, range(lowest + _STRAYS)))

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: bench-lab bench-neighbour help demo test check bench fuzz soak interop lab lab-shell deb install generate format clean
+.PHONY: bench-lab bench-neighbour help demo test check bench fuzz soak interop interop-qemu lab lab-shell deb install generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -51,6 +51,9 @@ soak: $(STAMP)  ## the tests that take too long for make test: models, memory, n
 
 interop: $(STAMP)  ## real programs on the share, in a Linux guest in QEMU (ARGS=--help)
 	@$(BIN)/python -m tools.linux_guest $(ARGS)
+
+interop-qemu: $(STAMP)  ## a real QEMU's state and monitor on the share, in every way (ARGS=--help)
+	@$(BIN)/python -m tools.qemu_ways $(ARGS)
 
 lab: $(STAMP)  ## the program under real Xen in QEMU, with guests that xl starts (ARGS=--help)
 	@$(BIN)/python -m tools.lab $(ARGS)

@@ -1,18 +1,18 @@
-"""``bridge`` between a channel and the chardevs of a real QEMU, and what ends it."""
+"""``bridge`` between a channel and whoever is in QEMU's place, and what ends it.
+
+Real QEMUs are in ``tests/tools/qemu_ways``.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,7 @@ from tools.testbed import BIN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QEMU = shutil.which("qemu-system-x86_64")
 DEADLINE = 60.0
-
-needs_qemu = pytest.mark.skipif(
-    QEMU is None, reason="QEMU is not installed (apt install qemu-system-x86)"
-)
 
 
 def until(process: subprocess.Popen[bytes], ready: Any) -> None:
@@ -70,32 +65,12 @@ class Bed:
             **{"stderr": subprocess.PIPE, **options},
         )
 
-    def qemu(self, chardev: str, **options: Any) -> subprocess.Popen[bytes]:
-        assert QEMU is not None
-        return self.start(
-            *(QEMU, "-M", "none", "-display", "none", "-nodefaults", "-S"),
-            *("-chardev", f"{chardev},id=m", "-mon", "chardev=m,mode=control"),
-            **options,
-        )
-
     @contextmanager
     def dom0(self) -> Iterator[socket.socket]:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(DEADLINE)
             client.connect(str(self.place / "qmp"))
             yield client
-
-    def dialogue(self, *, greeting: bool = True) -> None:
-        """As a client that begins anew."""
-        with self.dom0() as client, closing(client.makefile("rwb")) as line:
-            if greeting:
-                assert "QMP" in json.loads(line.readline())
-            for number, command in enumerate(("qmp_capabilities", "query-status")):
-                line.write(json.dumps({"execute": command, "id": number}).encode() + b"\n")
-                line.flush()
-                answer = json.loads(line.readline())
-                assert answer["id"] == number
-            assert answer["return"]["status"] == "prelaunch"
 
 
 @pytest.fixture
@@ -104,87 +79,11 @@ def bed(leak_free: None) -> Iterator[Bed]:
         yield Bed(Path(name), stack)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def ended(process: subprocess.Popen[bytes], code: int) -> str:
     """What it said on standard error, after it has ended with ``code``."""
     said = process.communicate(timeout=DEADLINE)[1].decode()
     assert (process.returncode, "Traceback" in said) == (code, False), said
     return said
-
-
-def socket_of(bed: Bed, kind: str) -> tuple[str, str]:
-    """A socket that both ends are to meet at, as the bridge and as QEMU name it."""
-    if kind == "unix":
-        return f"unix:{bed.place}/m", f"path={bed.place}/m"
-    port = free_port()
-    return f"tcp:127.0.0.1:{port}", f"host=127.0.0.1,port={port}"
-
-
-@needs_qemu
-class TestQemu:
-    """Each kind of chardev that a monitor can live on."""
-
-    @pytest.mark.parametrize("kind", ["unix", "tcp"])
-    def test_qemu_listens_and_each_client_is_greeted(self, bed: Bed, kind: str) -> None:
-        address, where = socket_of(bed, kind)
-        bridge = bed.bridge(address)
-        bed.qemu(f"socket,{where},server=on,wait=off")
-        for _ in range(3):
-            bed.dialogue()
-        bridge.terminate()
-        assert ended(bridge, 143) == ""
-
-    @pytest.mark.parametrize("kind", ["unix", "tcp"])
-    def test_qemu_connects_and_each_client_is_greeted(self, bed: Bed, kind: str) -> None:
-        address, where = socket_of(bed, kind)
-        bridge = bed.bridge(address, "--listen", "--wait", "60")
-        if kind == "unix":
-            until(bridge, (bed.place / "m").exists)
-        bed.qemu(f"socket,{where},server=off,reconnect=1")
-        for _ in range(2):
-            bed.dialogue()
-        bridge.send_signal(signal.SIGINT)
-        assert ended(bridge, 130) == ""
-        assert not (bed.place / "m").exists()
-
-    def test_pipe(self, bed: Bed) -> None:
-        for end in ("in", "out"):
-            os.mkfifo(bed.place / f"m.{end}")
-        bed.bridge(f"pipe:{bed.place}/m", "--once")
-        bed.qemu(f"pipe,path={bed.place}/m")
-        bed.dialogue()
-
-    def test_a_terminal_that_qemu_makes(self, bed: Bed) -> None:
-        qemu = bed.qemu("pty", stdout=subprocess.PIPE)
-        assert qemu.stdout is not None
-        with qemu.stdout as said:
-            match = re.search(rb"(/dev/pts/\d+)", said.readline())
-        assert match is not None
-        bed.bridge(f"pty:{match[1].decode()}", "--once")
-        bed.dialogue()
-
-    def test_a_terminal_that_we_make(self, bed: Bed) -> None:
-        bridge = bed.bridge("pty", "--once", stdout=subprocess.PIPE)
-        assert bridge.stdout is not None
-        path = bridge.stdout.readline().decode().strip()
-        bed.qemu(f"serial,path={path}")
-        bed.dialogue()
-        ended(bridge, 0)
-
-    def test_standard_input_and_output(self, bed: Bed) -> None:
-        qemu = bed.qemu("stdio", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert qemu.stdin is not None
-        assert qemu.stdout is not None
-        with qemu.stdin, qemu.stdout:
-            bridge = bed.bridge("stdio", stdin=qemu.stdout, stdout=qemu.stdin)
-        bed.dialogue()
-        qemu.kill()
-        assert ended(bridge, 0) == ""  # nobody will ever be there again
 
 
 @pytest.fixture
@@ -256,6 +155,14 @@ def test_a_client_is_hung_up_on_where_there_is_no_qemu(bed: Bed, address: str) -
     with bed.dom0() as client:
         assert client.recv(100) == b""
     assert "no QEMU for a client" in ended(bridge, 1)
+
+
+def test_a_listeners_socket_goes_with_it(bed: Bed) -> None:
+    bridge = bed.bridge(f"unix:{bed.place}/m", "--listen")
+    until(bridge, (bed.place / "m").exists)
+    bridge.send_signal(signal.SIGINT)
+    assert ended(bridge, 130) == ""
+    assert not (bed.place / "m").exists()
 
 
 def test_a_qemu_that_does_not_connect(bed: Bed) -> None:

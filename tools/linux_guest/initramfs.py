@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from tools.linux_guest.kernels import Kernel
 
 GUEST_FILES: Final = Path(__file__).parent / "guest"
+SOURCE: Final = Path(__file__).parent.parent.parent
 BUSYBOX: Final = Path("/bin/busybox")
 
 
-def write_initramfs(target: Path, kernel: Kernel, root: Path | None) -> None:
-    """Write the archive: over ``root``, a cpio archive, or over nothing but busybox."""
+def write_initramfs(
+    target: Path, kernel: Kernel, root: Path | None, source: Iterable[str] = ()
+) -> None:
+    """Write the archive: over ``root``, a cpio archive, or over nothing but busybox.
+
+    The guest finds the folders of our ``source`` in ``/source``.
+    """
     with target.open("wb") as out:
         if root is not None:
             with root.open("rb") as base:
@@ -32,6 +38,11 @@ def write_initramfs(target: Path, kernel: Kernel, root: Path | None) -> None:
             archive.add("guest", stat.S_IFDIR | 0o755)
             add_modules(archive, load_order(kernel.modules), "guest/modules")
             add_folder(archive, GUEST_FILES, "guest")
+            for folder in source:
+                for above in reversed(Path("source", folder).parents[:-1]):
+                    archive.add(str(above), stat.S_IFDIR | 0o755)
+                archive.add(f"source/{folder}", stat.S_IFDIR | 0o755)
+                add_folder(archive, SOURCE / folder, f"source/{folder}")
             archive.add("init", stat.S_IFREG | 0o755, (GUEST_FILES / "init").read_bytes())
 
 

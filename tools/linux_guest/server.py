@@ -21,19 +21,22 @@ DEADLINE: Final = 30.0
 
 
 class Server:
-    """Serves a directory on a unix socket; a context manager that ends it."""
+    """Serves a directory, or what ``options`` name, on a unix socket.
+
+    A context manager that ends it.
+    """
 
     def __init__(
-        self, directory: Path, socket: Path, log: Path, options: Sequence[str] = ()
+        self, directory: Path | None, socket: Path, log: Path, options: Sequence[str] = ()
     ) -> None:
         """Start it and wait until it listens.  Raises ``GuestError``."""
-        self.directory: Final = directory
+        shared = [] if directory is None else ["--path", str(directory)]
         self.socket: Final = socket
         self.log: Final = log
         with log.open("wb") as out:
             self._process: Final = subprocess.Popen(
                 [
-                    *(str(PROGRAM), "serve", "--path", str(directory)),
+                    *(str(PROGRAM), "serve", *shared),
                     *("--listen", f"unix:{socket}", *options),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.platform import open_platform
 from tests.lab.guests import KERNELS, Guest
 from tests.lab.guests import LAB as GUEST_ROOTS
 from tests.lab.service import Service
@@ -14,6 +15,8 @@ from tests.lab.unit import SYSTEMD, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from protocol.xenpv.ports import Store
 
 HERE = Path(__file__).parent
 
@@ -40,6 +43,14 @@ def service() -> Iterator[Service]:
     """The running program."""
     with Unit() if SYSTEMD.is_dir() else Service() as service:
         yield service
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """Dom0's XenStore."""
+    store = open_platform("xen").store()
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Callable, Mapping
     from typing import Self
 
@@ -56,17 +56,18 @@ class Service:
             found += _children(child)
         return found
 
-    def restart(
-        self,
-        number: signal.Signals,
-        meanwhile: Callable[[], object] = lambda: None,
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        """End it by a signal that leaves the workers serving, and start the next."""
+    def leave(self) -> None:
+        """End it; the workers serve on."""
+        self._end(signal.SIGTERM)
+
+    def restart(self, number: signal.Signals) -> None:
+        """End it by a signal that leaves the workers serving, and have the next one started."""
+        self._end(number)
+        self.start()
+
+    def _end(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
         self._process.wait(120)
-        meanwhile()
-        self.start(environment)
 
     def close(self) -> None:
         """Stop it in order."""

@@ -13,10 +13,10 @@ import pytest
 from backend.hook import Hook, state
 from backend.hook.claim import directory, is_claimed
 from backend.hook.daemon import daemons
-from backend.platform import open_platform
 from protocol.xenpv.ids import DOM0
 from tests.lab.guests import LAB, MOUNTING, Guest, domains, xl
 from tests.lab.service import LOG, PROGRAM, command, mount, until
+from tests.lab.unit import SYSTEMD, UNIT, systemctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,14 +41,9 @@ def theirs(service: Service) -> Iterator[Path]:
     subprocess.run([PROGRAM, "remove-hook", "--force"], check=False)
     for pid in daemons():
         os.kill(pid, signal.SIGKILL)
+    if SYSTEMD.is_dir():
+        systemctl("enable", UNIT)
     service.start()
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    store = open_platform("xen").store()
-    yield store
-    store.close()
 
 
 def p9(tag: str, path: Path, *options: str) -> str:
@@ -152,6 +147,8 @@ def test_theirs_is_given_back_serves_and_is_replaced_again(
     assert len(daemons()) == 1
     state_node = f"/local/domain/0/backend/xen_9pfs/{domid}/0/state"
     until(lambda: store.read(state_node) == b"4", SLOW, "the guest does not connect")
+    # The udev rule has the script called for their device too: it starts nobody beside them.
+    assert "no supervisor" in refused("status")
     assert "xen-9pfsd (process" in refused("run")
     assert f"serves {domid}/0, and a running guest" in refused("install-hook")
     xl("destroy", str(domid))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from tests.lab.service import LOG, PROGRAM, Service, command, until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 UNIT: Final = "xen-fileproxy.service"
 SYSTEMD: Final = Path("/run/systemd/system")
@@ -16,15 +21,42 @@ SYSTEMD: Final = Path("/run/systemd/system")
 class Unit(Service):
     """``xen-fileproxy.service``, which runs since Dom0 is up."""
 
-    def __init__(self) -> None:
-        """Start it, if need be, and wait until it answers."""
-        systemctl("start", UNIT)
-        until(self._answers, 120, "the supervisor does not answer")
+    def start(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Start it, if it does not run, and wait until it answers."""
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        if variables:
+            systemctl("set-environment", *variables)
+        try:
+            systemctl("start", UNIT)
+        finally:
+            if variables:
+                systemctl("unset-environment", *environment)
+        self._wait()
 
     @property
     def pid(self) -> int:
         """The supervisor of the moment."""
         return int(shown("MainPID"))
+
+    def leave(self) -> None:
+        """``systemctl stop``; the workers serve on."""
+        systemctl("stop", UNIT)
+
+    def restart(self, number: signal.Signals) -> None:
+        """``systemctl restart``; or kill it, and systemd starts the next one by itself."""
+        before = self.pid
+        if number == signal.SIGTERM:
+            systemctl("restart", UNIT)
+        else:
+            systemctl("kill", "--kill-whom=main", f"--signal={number.name}", UNIT)
+            until(lambda: self.pid not in (0, before), 120, "systemd starts no other")
+        self._wait()
+        assert self.pid != before
+
+    def _wait(self) -> None:
+        # Killed, or by a device that udev announced, it may be about to start.
+        until(lambda: shown("ActiveState") != "activating", 300, "the unit does not start")
+        until(self._answers, 120, "the supervisor does not answer")
 
     def _answers(self) -> bool:
         assert shown("ActiveState") == "active", LOG.read_text()

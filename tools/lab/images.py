@@ -27,6 +27,7 @@ TESTS: Final = "lab/source"
 _DOM0: Final = (
     *("virtio_pci", "virtio_console", "virtio_blk"),
     *("xenfs", "xen_gntdev", "xen_gntalloc", "xen_evtchn", "xen_privcmd"),
+    *("xen_netback", "xen_blkback"),
 )
 """Modules that udev or Xen's init script load; and the one for tests that grant pages in Dom0."""
 MOUNTS: Final = ("9p", "9pnet_xen")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.commands.failure import CommandError
 from backend.commands.options import add_config, load_config
@@ -28,6 +28,10 @@ EXAMPLE = (
     "xen-fileproxy qmp-proxy --original /usr/lib/xen-4.20/bin/vchan-socket-proxy.distrib -- "
     "7 /local/domain/7/device-model/5/qmp-vchan /run/xen/qmp-libxl-5"
 )
+
+
+_LONGEST: Final = 30.0
+"""Seconds for the share to come: of the 60 that libxl gives us, some are left for the original."""
 
 
 class Asked(NamedTuple):
@@ -92,8 +96,7 @@ def _serve(original: str, config: Config, store: Store, own: Domid, asked: Asked
     from backend.channel.listening import listen, remove
     from backend.stubdom.monitor import End, await_offer, serve
 
-    # Of the 60 seconds that libxl gives us, as many as a device's worker has.
-    seconds = config.timeouts.start if config.stubdom.auto else 0
+    seconds = min(config.timeouts.start, _LONGEST) if config.stubdom.auto else 0
     channel = await_offer(store, own, asked.domid, seconds)
     if channel is None:
         if config.stubdom.auto:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from protocol.xenpv.ports import Store
 
 _TOKEN: Final = "monitor"  # noqa: S105 -- a XenStore watch's token
+_RETRY: Final = 1.0
+"""Seconds until XenStore is asked again after it failed."""
+
 _OFFERED: Final = (XenbusState.INIT_WAIT, XenbusState.CONNECTED)
 
 
@@ -92,20 +95,35 @@ def serve(
     try:
         while True:
             store.events()
-            if not store.introduced(domid):
-                return End.DOMAIN_GONE
-            waiting = select.select([listener], [], [], 0)[0]
-            if waiting and _state(store, channel) is XenbusState.CONNECTED:
-                _serve_one(listener, channel)
-            elif waiting and value_of(store, vchan_node) is not None:
-                return End.OTHER_WAY
-            else:
-                # A client that waits for the stub domain is no news.
-                news = [] if waiting else [listener.fileno()]
-                select.select([store.fileno(), *news], [], [])
+            try:
+                end = _turn(store, domid, channel, vchan_node, listener)
+            except (ConnectionError, TimeoutError):
+                # XenStore is connected to anew, and the watches fire when that is done.
+                select.select([store.fileno()], [], [], _RETRY)
+                continue
+            if end is not None:
+                return end
     finally:
         for path in watched:
             store.unwatch(path, _TOKEN)
+
+
+def _turn(
+    store: Store, domid: Domid, channel: Channel, vchan_node: str, listener: socket.socket
+) -> End | None:
+    """Serve the client that waits, or wait for what lets one be served."""
+    if not store.introduced(domid):
+        return End.DOMAIN_GONE
+    waiting = select.select([listener], [], [], 0)[0]
+    if waiting and _state(store, channel) is XenbusState.CONNECTED:
+        _serve_one(listener, channel)
+    elif waiting and value_of(store, vchan_node) is not None:
+        return End.OTHER_WAY
+    else:
+        # A client that waits for the stub domain is no news.
+        news = [] if waiting else [listener.fileno()]
+        select.select([store.fileno(), *news], [], [])
+    return None
 
 
 def _serve_one(listener: socket.socket, channel: Channel) -> None:

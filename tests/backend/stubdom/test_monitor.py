@@ -8,20 +8,27 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from backend import toolstack
+from backend.channel.listening import listen
 from backend.commands.qmp_proxy import Asked, parsed
 from backend.platform import open_platform
+from backend.platform.embedded.toolstack import dom0_store
+from backend.platform.store import connect_store
 from backend.share import NamedChannel, Share
+from backend.stubdom.monitor import End, find_channel, serve
 from frontend_stub.connect import connect_device
 from frontend_stub.share import Share as Mounted
 from protocol.xenpv.ids import DOM0, Domid
 from protocol.xenpv.nodes import value_of
 from tests.backend.supervisor.program import PATIENCE, wait_until
 from tests.end_to_end.dom0 import dom0
+from tests.lab.store_proxy import StoreProxy
 from tools.testbed import BIN, Testbed
 
 if TYPE_CHECKING:
@@ -244,3 +251,31 @@ def test_a_client_that_comes_when_the_device_closes_is_hung_up_on(
             (bed.dir / "qmp").unlink()
             with dom0(libxl.socket) as client:
                 assert client.recv(100) == b""
+
+
+def test_xenstores_line_is_cut_and_mended(bed: Testbed, store: Store) -> None:
+    attach(bed)
+    channel = find_channel(store, DOM0, STUB)
+    assert channel is not None
+    path, ends = bed.dir / "line", list[End]()
+    with (
+        StoreProxy(path, Path(dom0_store(str(bed.rundir)))) as line,
+        contextlib.closing(connect_store(str(path))) as weak,
+        listen(str(bed.dir / "qmp-libxl-4")) as listener,
+    ):
+        thread = threading.Thread(
+            target=lambda: ends.append(serve(weak, STUB, channel, VCHAN, listener))
+        )
+        thread.start()
+        for cut in (False, True):
+            if cut:
+                line.cut()
+            with dom0(bed.dir / "qmp-libxl-4") as client:
+                if cut:
+                    line.mend()
+                with stub_domain(bed) as mounted, mounted.open("qmp", os.O_RDWR) as other:
+                    other.pwrite(b"greeting", 0)
+                    assert client.recv(100) == b"greeting"
+        bed.hypervisor.destroy_domain(STUB)
+        thread.join(PATIENCE)
+        assert ends == [End.DOMAIN_GONE]

@@ -17,7 +17,7 @@ from tests.lab.guests import Guest, Root
 from tests.lab.service import attach, command, mount
 from tools.linux_guest.guest import manifest
 from tools.linux_guest.mounts import CACHES, DIALECTS
-from tools.linux_guest.workloads import chosen
+from tools.linux_guest.workloads import chosen, kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,24 +74,31 @@ def differences(guest: Guest, export: Path, dialect: str, cache: str) -> list[st
     return sorted(set(seen).symmetric_difference(there))
 
 
+@pytest.fixture
+def share(worker: Guest, export: Path) -> Iterator[Path]:
+    """A share to work in; taken back after a failure too, or the next test would fail with it."""
+    attach(worker.domid, export)
+    yield export
+    worker.run("umount /mnt/root/mnt/share")
+    command("detach", worker.name, "--tag", "share", "--force")
+
+
 @pytest.mark.parametrize("cache", CACHES)
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_workload(worker: Guest, export: Path, name: str, dialect: str, cache: str) -> None:
+def test_workload(worker: Guest, share: Path, name: str, dialect: str, cache: str) -> None:
     workload, options = WORKLOADS[name], f"cache={cache}"
-    attach(worker.domid, export)
     worker.check(mount(dialect, options, where="/mnt/root/mnt/share"))
     variables = {
         "DIALECT": dialect,
         "MOUNTPOINT": "/mnt/share",
         "MOUNT": mount(dialect, options),
-        "OWNERS": "1",
+        **kept(share),
         "PYTHONPATH": "/guest",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     exports = "".join(f"export {name}='{value}'\n" for name, value in variables.items())
     inside = f"cd /mnt/share && exec {workload.command}"
     worker.check(f"{exports}chroot /mnt/root sh -c '{inside}'", SLOW * workload.seconds)
-    assert differences(worker, export, dialect, cache) == []
+    assert differences(worker, share, dialect, cache) == []
     worker.check("umount /mnt/root/mnt/share")
-    command("detach", worker.name, "--tag", "share")

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from tools.linux_guest.guest import manifest
+from tools.linux_guest.workloads import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,7 @@ class Session:
             "OTHER": f"/mnt/second/{here}",
             "MOUNTPOINT": "/mnt/first",
             "MOUNT": mount.command(place.where[0], "/mnt/first"),
-            "OWNERS": str(int(os.geteuid() == 0)),
+            **kept(place.directory / here),
         }
         exports = "".join(f"export {name}='{value}'\n" for name, value in variables.items())
         script = f"{exports}cd /mnt/first/{here} && exec {workload.command}\n"

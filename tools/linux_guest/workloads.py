@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -113,6 +114,21 @@ WORKLOADS: Final[Sequence[Workload]] = (
         for name, options in _STRESS.items()
     ),
 )
+
+
+def kept(directory: Path) -> dict[str, str]:
+    """Variables for a workload: what we may keep in ``directory``, and its file system can."""
+    try:
+        os.setxattr(directory, "user.kept", b"")
+    except OSError as error:
+        # Linux's tmpfs has none before 6.6.
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        attributes = False
+    else:
+        os.removexattr(directory, "user.kept")
+        attributes = True
+    return {"OWNERS": str(int(os.geteuid() == 0)), "ATTRIBUTES": str(int(attributes))}
 
 
 def chosen(names: Sequence[str]) -> list[Workload]:

@@ -16,7 +16,9 @@ def relay(client: socket.socket, channel: socket.socket) -> None:
     """Until ``channel`` has ended and ``client`` has all it sent, or ``client`` takes nothing more.
 
     A client that only says that it sends no more (``socat`` at the end of its input) still gets
-    its answers.  Both sockets are made non-blocking, and closed by the caller.
+    its answers.  What one that has left said last is passed on as far as ``channel`` has room: a
+    guest that does not read must not hold up the next client.  Both sockets are made
+    non-blocking, and closed by the caller.
     """
     requests, answers = _Flow(client, channel), _Flow(channel, client)
     for each in (client, channel):
@@ -35,6 +37,8 @@ def relay(client: socket.socket, channel: socket.socket) -> None:
         answers.step()
         if ready.get(client.fileno(), 0) & _GONE and requests.done:
             return
+    while requests.step():
+        pass
 
 
 class _Flow:
@@ -59,31 +63,34 @@ class _Flow:
         """The event to wait for at the sink."""
         return select.POLLOUT if self._kept else 0
 
-    def step(self) -> None:
-        """Carry what can be carried now."""
+    def step(self) -> bool:
+        """Carry what can be carried now; whether there was anything new, and all of it went."""
         if self.done:
-            return
+            return False
         try:
-            self._read()
+            new = self._read()
             while self._kept:
                 self._kept = self._kept[self._sink.send(self._kept, socket.MSG_NOSIGNAL) :]
             if self._ended:
                 self.done = True
                 self._sink.shutdown(socket.SHUT_WR)
         except BlockingIOError:
-            return
+            return False
         except OSError:  # the sink hung up
             self._kept = b""
             self._ended = self.done = True
+            return False
+        return new
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
         if self._ended or len(self._kept) >= _ROOM:
-            return
+            return False
         try:
             data = self._source.recv(_ROOM - len(self._kept))
         except BlockingIOError:
-            return
+            return False
         except ConnectionResetError:  # it left without reading all that it was sent
             data = b""
         self._kept += data
         self._ended = not data
+        return not self._ended

@@ -24,12 +24,17 @@ class Between:
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.client, theirs = socket.socketpair()
         self.guest, ours = socket.socketpair()
-        for each in (self.client, self.guest, theirs, ours):
+        for each in (self.client, self.guest):
             stack.enter_context(each)
         for each in (self.client, self.guest):
             each.settimeout(PATIENCE)
-        self.thread = threading.Thread(target=relay, args=(theirs, ours))
+        self.thread = threading.Thread(target=self._relayed, args=(theirs, ours))
         self.thread.start()
+
+    @staticmethod
+    def _relayed(theirs: socket.socket, ours: socket.socket) -> None:
+        with theirs, ours:
+            relay(theirs, ours)
 
     def ended(self) -> bool:
         self.thread.join(PATIENCE)

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 GUEST = Domid(5)
 WRITERS = 8
+ROUNDS = 20
 PIECE = 4000
 
 
@@ -31,12 +33,13 @@ def recovering(leak_free: None) -> Iterator[Testbed]:
         yield bed
 
 
-def work(share: Share, writer: int, rounds: int) -> bytes:
+def work(share: Share, writer: int, progress: Event) -> bytes:
     """Append to one file, make, rename and remove others; what the one must have in the end."""
     dice, expected = random.Random(writer), b""
     share.mkdir(f"w{writer}")
     with share.open(f"w{writer}/log", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND) as log:
-        for number in range(rounds):
+        for number in range(ROUNDS):
+            progress.set()
             data = dice.randbytes(PIECE)
             assert log.pwrite(data, 0) == PIECE
             expected += data
@@ -57,19 +60,24 @@ def test_writers_go_on_while_workers_are_killed(recovering: Testbed, tmp_path: P
     recovering.guest(GUEST, tmp_path)
     shares = [Share.attach(connect_device(recovering.platform, GUEST))]
     keeper = recovering.device(GUEST)["pid"]
-    kills = 0
+    progress = Event()
+
+    def all_work() -> list[bytes]:
+        return [work(shares[0], writer, progress) for writer in range(WRITERS)]
+
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(lambda: [work(shares[0], writer, 20) for writer in range(WRITERS)])
-        while not running.done():
+        running = pool.submit(all_work)
+        running.add_done_callback(lambda _: progress.set())
+        # A worker that is killed over and over before it has done anything is a crash loop.
+        while progress.wait() and not running.done():
+            progress.clear()
             kill(recovering)
-            kills += 1
     for writer, expected in enumerate(running.result()):
         folder = tmp_path / f"w{writer}"
         assert (folder / "log").read_bytes() == expected
         assert sorted(path.name for path in folder.iterdir()) == sorted(
-            ["log", *(f"{number}.new" for number in range(0, 20, 2))]
+            ["log", *(f"{number}.new" for number in range(0, ROUNDS, 2))]
         )
-    assert kills > 0
     device = recovering.device(GUEST)
     assert (device["pid"], device["state"]) == (keeper, "connected")
     shares[0].close()

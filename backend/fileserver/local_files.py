@@ -6,13 +6,14 @@ import errno
 import os
 import stat
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.packing import refuse_room
 from backend.fileserver.syscalls import getdents64
 from protocol.ninep.directory import ENTRY, ENTRY_SIZE
 from protocol.ninep.flags import QTDIR, QTFILE, QTSYMLINK
 from protocol.ninep.messages import Dirent, Qid
+from protocol.ninep.unchecked import unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +32,6 @@ _DIRENT: Final = Struct("=QqHB")
 _NAME_AT: Final = _DIRENT.size
 _unpack = _DIRENT.unpack_from
 _pack_entry = ENTRY.pack
-# Makes a NamedTuple of a tuple that has its length; a directory may have 100,000 entries.
-_new: Any = tuple.__new__
 # DT_DIR and DT_LNK are the kind bits of the mode, moved down (readdir(3)).
 _QID_TYPES: Final = {stat.S_IFDIR >> 12: QTDIR, stat.S_IFLNK >> 12: QTSYMLINK}
 
@@ -162,8 +161,8 @@ class LocalDirectory(_Opened):
             start = self._raw_at + _NAME_AT
             name = self._raw[start : self._raw.index(0, start)]
             path = ino if ino <= plain and name != b".." else self._path(ino, name)
-            qid = _new(Qid, (_QID_TYPES.get(kind, QTFILE), 0, path))
-            yield _new(Dirent, (qid, following, kind, name))
+            qid = unchecked(Qid, (_QID_TYPES.get(kind, QTFILE), 0, path))
+            yield unchecked(Dirent, (qid, following, kind, name))
             self._raw_at += length
             self._cookie = following
 

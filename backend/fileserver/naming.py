@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.fileserver.changes import unlink_fid
 from backend.fileserver.fids import FidState
 from backend.fileserver.names import DOT, DOT_DOT, check_name
 from backend.fileserver.syncing import closed
 from protocol.ninep.messages import Rclunk, Rremove, Rwalk
+from protocol.ninep.unchecked import unchecked
 
 if TYPE_CHECKING:
     from backend.fileserver.deferred import Deferred, Steps
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from backend.fileserver.tree import Tree
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Qid, Tclunk, Tremove, Twalk
-
-
-_new: Any = tuple.__new__
-"""Makes a NamedTuple of a tuple that has its length, in half the time; for each walk and clunk."""
 
 
 class _Walk:
@@ -112,8 +109,7 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         start.move(way.node, place)
     else:
         fids.add(request.newfid, FidState(way.node, place, start.uid))
-    reply: Rwalk = _new(Rwalk, (request.tag, tuple(way.qids)))
-    return reply
+    return unchecked(Rwalk, (request.tag, tuple(way.qids)))
 
 
 def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
@@ -129,8 +125,7 @@ def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
     steps = file.closing()
     if steps is None:
         file.close()
-        reply: Rclunk = _new(Rclunk, (request.tag,))
-        return reply
+        return unchecked(Rclunk, (request.tag,))
     return _clunked(steps, Rclunk(request.tag))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.ninep.errors import ProtocolError
 from protocol.ninep.messages import Dirent, Qid
+from protocol.ninep.unchecked import unchecked
 from protocol.ninep.wire import pack_stat, read_stat
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ _TYPE_AT: Final = 21
 _LENGTH_AT: Final = 22
 
 _unpack_entry = ENTRY.unpack_from
-# Makes a NamedTuple of a tuple that has its length, in half the time.
-_new: Any = tuple.__new__
 
 
 def encode_entry(qid: Qid, offset: int, type: int, name: bytes) -> bytes:  # noqa: A002 -- 9P's
@@ -49,8 +48,8 @@ def decode_entries(data: bytes) -> list[Dirent]:
             kind, version, path, offset, entry_type, length = _unpack_entry(data, at)
             start = at + ENTRY_SIZE
             at = start + length
-            qid = _new(Qid, (kind, version, path))
-            entries.append(_new(Dirent, (qid, offset, entry_type, data[start:at])))
+            qid = unchecked(Qid, (kind, version, path))
+            entries.append(unchecked(Dirent, (qid, offset, entry_type, data[start:at])))
     except struct.error:
         raise ProtocolError("directory entry cut short") from None
     _check_end(at, end)

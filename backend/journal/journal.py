@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from backend.fileserver.files import UNOPENED
 from backend.fileserver.local_files import LocalDirectory, LocalFile
@@ -61,7 +61,6 @@ _PLAIN: Final = (1 << 48) - 1
 
 _NO_FILE: Final = -1
 _COVERED_DIALECT: Final = Dialect.DOTL
-COMMIT_SIZE: Final[int] = layout.COMMIT.sizeof()
 
 
 class Journal:
@@ -107,27 +106,28 @@ class Journal:
         """Why the state of the last commit cannot be gone on from, as an index of ``UNCOVERED``."""
         if not self.committed:
             return COVERED
-        at = layout.COMMITS_AT + (self.committed & 1) * layout.COMMIT.sizeof()
-        return int(layout.COMMIT.parse(self.memory[at : at + layout.COMMIT.sizeof()]).uncovered)
+        return int(self.last_commit().uncovered)
+
+    def last_commit(self) -> Any:  # noqa: ANN401 -- as construct parses
+        """The last commit as it lies there; there is one."""
+        at = layout.COMMIT_AT[self.committed & 1]
+        return layout.COMMIT.parse(self.memory[at : at + layout.COMMIT_SIZE])
 
     @property
     def supervision(self) -> tuple[int, bool]:
         """What ``note_supervision`` was told last."""
-        control, outlives = (
-            self.halves[layout.CONTROL_AT // 4],
-            self.halves[layout.CONTROL_AT // 4 + 1],
-        )
-        return control - (control >> 31 << 32), bool(outlives)
+        control = self.halves[layout.CONTROL_HALF]
+        return control - (control >> 31 << 32), bool(self.halves[layout.OUTLIVES_HALF])
 
     def note_supervision(self, control: int, outlives: bool) -> None:
         """The descriptor of the line to the supervisor, -1 for none, and whether to outlive it."""
-        self.halves[layout.CONTROL_AT // 4] = control & 0xFFFF_FFFF
-        self.halves[layout.CONTROL_AT // 4 + 1] = outlives
+        self.halves[layout.CONTROL_HALF] = control & 0xFFFF_FFFF
+        self.halves[layout.OUTLIVES_HALF] = outlives
 
     @property
     def serving(self) -> int | None:
         """The lane that was served last."""
-        lane = self.halves[layout.SERVING_AT // 4]
+        lane = self.halves[layout.SERVING_HALF]
         return lane - 1 if 0 < lane <= self.lanes else None
 
     def begun(self) -> Begun:
@@ -178,7 +178,7 @@ class Writer:
 
     def serve(self, lane: int) -> None:
         """Requests of this lane are looked at from now on: which one a crash is due to."""
-        self.journal.halves[layout.SERVING_AT // 4] = lane + 1
+        self.journal.halves[layout.SERVING_HALF] = lane + 1
 
     def lane_number(self, lane: Lane) -> int:
         """Its place among the lanes."""
@@ -210,7 +210,7 @@ class Writer:
             uncovered = self._uncovered()
         self._pack(
             self._memory,
-            layout.COMMITS_AT + (number & 1) * COMMIT_SIZE,
+            layout.COMMIT_AT[number & 1],
             number,
             uncovered,
             0 if dialect is None else 1,
@@ -323,7 +323,7 @@ class Writer:
             index, self.used = self.used, self.used + 1
             if index >= self.journal.slots:
                 raise RuntimeError("a journal without a free slot")
-            self.journal.halves[layout.SERVING_AT // 4 + 1] = self.used
+            self.journal.halves[layout.USED_HALF] = self.used
         at = SLOTS_AT + index * SLOT_SIZE
         # First of all: with this number it is nobody's before the commit, whatever lies there.
         self._words[at // 8] = slot.born

@@ -74,20 +74,23 @@ FREE, FID, PLACE = 0, 1, 2
 fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
 place that is renamed gets another slot, and its fids keep theirs."""
 
-HEADER_AT: Final = 0
 COMMITS_AT: Final = 128
-BEGUN_AT: Final = COMMITS_AT + 2 * COMMIT.sizeof()
+COMMIT_SIZE: Final[int] = COMMIT.sizeof()
+COMMIT_AT: Final = (COMMITS_AT, COMMITS_AT + COMMIT_SIZE)
+"""Of an even number, and of an odd one: each commit takes the place of the last but one."""
+BEGUN_AT: Final = COMMITS_AT + 2 * COMMIT_SIZE
 SLOTS_AT: Final = 4096
 SLOT_SIZE: Final[int] = SLOT.sizeof()
 
-CONTROL_AT: Final = 20
 COMMITTED_WORD: Final = 32 // 8
-SERVING_AT: Final = 40
-"""Where ``control``, ``committed`` and ``serving`` lie: what is stored on its own."""
+CONTROL_HALF: Final = 20 // 4
+OUTLIVES_HALF: Final = CONTROL_HALF + 1
+SERVING_HALF: Final = 40 // 4
+USED_HALF: Final = SERVING_HALF + 1
+"""Where what is stored on its own lies, in words of eight bytes and halves of four."""
 
 BEGUN_PACKING: Final = Packing("<QIIIIQQQ")
 SLOT_PACKING: Final = Packing(f"<QQQQBxBxIiiIIQ{MAX_NAME}s")
-DIED_PACKING: Final = Packing("<Q")
 DIED_AT: Final = 8
 
 

@@ -42,7 +42,6 @@ Before = tuple[int, int, int, int, int]
 
 NOTHING: Final[Before] = (0, 0, 0, 0, 0)
 
-
 MOST_LOOKED_AT: Final = 16 << 20
 """Bytes that others may have appended since; a write of ours has at most a ring's."""
 
@@ -116,12 +115,25 @@ def _settled(session: Session, fid: Fid, entry: Entry, mode: int, gid: int) -> Q
     return tree.settled(*entry, mode & opening.PERMISSIONS, owner)
 
 
-def _mkdir(session: Session, request: m.Tmkdir, begun: Begun) -> Message | None:
+def _made_below(
+    session: Session, request: m.Tmkdir | m.Tmknod, kind: int, begun: Begun
+) -> Qid | None:
+    """The file of ``kind`` that was made; ``None`` if it was not.  Raises ``OSError``."""
     entry = _DFID(session, request)
-    if not _made(entry, stat.S_IFDIR, begun):
+    if not _made(entry, kind, begun):
         return None
-    qid = _settled(session, request.dfid, entry, request.mode, request.gid)
-    return m.Rmkdir(request.tag, qid)
+    return _settled(session, request.dfid, entry, request.mode, request.gid)
+
+
+def _mkdir(session: Session, request: m.Tmkdir, begun: Begun) -> Message | None:
+    qid = _made_below(session, request, stat.S_IFDIR, begun)
+    return None if qid is None else m.Rmkdir(request.tag, qid)
+
+
+def _mknod(session: Session, request: m.Tmknod, begun: Begun) -> Message | None:
+    kind = stat.S_IFMT(request.mode) or stat.S_IFREG
+    qid = _made_below(session, request, kind, begun)
+    return None if qid is None else m.Rmknod(request.tag, qid)
 
 
 def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | None:
@@ -131,14 +143,6 @@ def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | N
     if os.readlink(entry.name, dir_fd=entry.parent.fd) != request.symtgt:
         return None
     return m.Rsymlink(request.tag, _settled(session, request.fid, entry, 0, request.gid))
-
-
-def _mknod(session: Session, request: m.Tmknod, begun: Begun) -> Message | None:
-    entry = _DFID(session, request)
-    if not _made(entry, stat.S_IFMT(request.mode) or stat.S_IFREG, begun):
-        return None
-    qid = _settled(session, request.dfid, entry, request.mode, request.gid)
-    return m.Rmknod(request.tag, qid)
 
 
 def _lcreate(session: Session, request: m.Tlcreate, begun: Begun) -> Message | None:

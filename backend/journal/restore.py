@@ -46,8 +46,7 @@ def restore(writer: Writer, session: Session) -> Begun | None:
     number = journal.committed
     if not number:
         return None
-    at = layout.COMMITS_AT + (number & 1) * layout.COMMIT.sizeof()
-    commit = layout.COMMIT.parse(journal.memory[at : at + layout.COMMIT.sizeof()])
+    commit = journal.last_commit()
     if commit.number != number or commit.dialect >= len(DIALECTS):
         raise RestoreError("the last commit is damaged")
     dialect = DIALECTS[commit.dialect]
@@ -85,7 +84,7 @@ def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:
 def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
     """The slots that hold; all others are free again."""
     journal = writer.journal
-    used = writer.used = min(journal.halves[layout.SERVING_AT // 4 + 1], journal.slots)
+    used = writer.used = min(journal.halves[layout.USED_HALF], journal.slots)
     held = []
     for index in range(used):
         at = SLOTS_AT + index * SLOT_SIZE

@@ -58,12 +58,12 @@ def kill(bed: Testbed) -> None:
 
 def test_writers_go_on_while_workers_are_killed(recovering: Testbed, tmp_path: Path) -> None:
     recovering.guest(GUEST, tmp_path)
-    shares = [Share.attach(connect_device(recovering.platform, GUEST))]
+    share = Share.attach(connect_device(recovering.platform, GUEST))
     keeper = recovering.device(GUEST)["pid"]
     progress = Event()
 
     def all_work() -> list[bytes]:
-        return [work(shares[0], writer, progress) for writer in range(WRITERS)]
+        return [work(share, writer, progress) for writer in range(WRITERS)]
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(all_work)
@@ -80,7 +80,7 @@ def test_writers_go_on_while_workers_are_killed(recovering: Testbed, tmp_path: P
         )
     device = recovering.device(GUEST)
     assert (device["pid"], device["state"]) == (keeper, "connected")
-    shares[0].close()
+    share.close()
 
 
 def test_a_file_without_a_name_outlives_the_worker(recovering: Testbed, tmp_path: Path) -> None:

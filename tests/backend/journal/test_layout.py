@@ -41,7 +41,7 @@ def test_places_of_what_is_stored_on_its_own() -> None:
     built = layout.HEADER.build({**header, "committed": 6, "serving": 7, "used": 8})
     words, halves = memoryview(built).cast("Q"), memoryview(built).cast("I")
     assert words[layout.COMMITTED_WORD] == 6
-    assert halves[layout.CONTROL_AT // 4 : layout.CONTROL_AT // 4 + 2].tolist() == [4, 5]
-    assert halves[layout.SERVING_AT // 4 : layout.SERVING_AT // 4 + 2].tolist() == [7, 8]
+    assert (halves[layout.CONTROL_HALF], halves[layout.OUTLIVES_HALF]) == (4, 5)
+    assert (halves[layout.SERVING_HALF], halves[layout.USED_HALF]) == (7, 8)
     assert layout.BEGUN_AT % 8 == layout.SLOT_SIZE % 8 == 0
     assert layout.BEGUN_AT + layout.BEGUN.sizeof() <= layout.SLOTS_AT

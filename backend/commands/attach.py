@@ -116,13 +116,12 @@ def _checked_tag(args: argparse.Namespace) -> str:
 def _wanted(args: argparse.Namespace, config: Config, store: Store) -> tuple[Domid, Share]:
     """To whom, and what.  Raises ``CommandError``, ``OSError``."""
     from backend.share import ShareError
-    from backend.stubdom.target import stub_domain_of, target_of
+    from backend.stubdom.target import served_by, stub_domain_of, target_of
 
     domid = domid_of(store, args.domain)
-    target = target_of(store, domid)
     if not args.state:
-        sockets = os.path.join(config.run_dir, str(domid if target is None else target))
-        return domid, share_of(args, sockets)
+        return domid, share_of(args, os.path.join(config.run_dir, str(served_by(store, domid))))
+    target = target_of(store, domid)
     if target is None:
         stub_domain = stub_domain_of(store, domid)
         if stub_domain is None:

@@ -129,12 +129,10 @@ def _socket(args: argparse.Namespace) -> str:
         path = _path(config.run_dir, given, args.channel)
         if os.path.exists(path):
             return path
-    from backend.stubdom.target import target_of
+    from backend.stubdom.target import served_by
 
     with open_store(config.platform) as (store, _own):
-        domid = domid_of(store, given)
-        target = target_of(store, domid)
-        return _path(config.run_dir, domid if target is None else target, args.channel)
+        return _path(config.run_dir, served_by(store, domid_of(store, given)), args.channel)
 
 
 def _path(run_dir: str, target: Domid | int, channel: str) -> str:

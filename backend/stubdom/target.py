@@ -41,6 +41,15 @@ def target_of(view: StoreView, domid: Domid) -> Domid | None:
     return target if _domid_in(view, _stub_domain_node(target)) == domid else None
 
 
+def served_by(view: StoreView, domid: Domid) -> Domid:
+    """The domain that ``domid`` works for: as its stub domain, or else itself.
+
+    Raises ``OSError``.
+    """
+    target = target_of(view, domid)
+    return domid if target is None else target
+
+
 def stub_domain_of(view: StoreView, target: Domid) -> Domid | None:
     """The stub domain that works for ``target``; ``None`` where there is none.
 

@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from backend.channel.qmp import MonitorError, Refused
 from tools.linux_guest.cache import Cache
 from tools.linux_guest.errors import exit_status
 from tools.linux_guest.programs import require
 from tools.qemu_ways import table
 from tools.qemu_ways.fronted import frontend
 from tools.qemu_ways.mounted import guest
-from tools.qemu_ways.qemu import WayError
+from tools.qemu_ways.qemu import FAULTS
 from tools.qemu_ways.shares import ENTRIES
 from tools.qemu_ways.table import ENDS, PAGE, Column
 from tools.qemu_ways.versions import VERSIONS
@@ -74,7 +73,7 @@ def column_of(version: Version, end: str, entries: Sequence[Entry]) -> Outcomes:
             start = time.monotonic()
             try:
                 outcome = running.outcome(entry)
-            except (WayError, Refused, MonitorError, OSError) as error:
+            except FAULTS as error:
                 outcome = f"FAILED: {type(error).__name__}: {error}"
             outcomes[entry.name, column] = outcome
             took = time.monotonic() - start

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from backend.channel.qmp import Monitor
-from tools.qemu_ways.ends import connected
+from tools.qemu_ways.channel_client import connected
 from tools.qemu_ways.qemu import DEADLINE, Qemu, WayError
 from tools.qemu_ways.states import CHANNEL, free_port
 

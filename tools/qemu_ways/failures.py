@@ -66,9 +66,8 @@ def _full_descriptor(stand: Stand, name: str) -> str:
         said = ["no error"]
         try:
             with stand.full.to_write(name) as descriptor:
-                qemu.pass_descriptor(descriptor)
-                qemu.execute("getfd", fdname="state")
-                _noting(said, lambda: qemu.migrate("fd:state"))
+                address = qemu.take(descriptor)
+                _noting(said, lambda: qemu.migrate(address))
         except WayError as error:
             said = [*said, str(error)]
         return _told(said, qemu)
@@ -104,9 +103,7 @@ def _gone(stand: Stand, name: str) -> str:
 def _begin(qemu: Qemu, descriptor: int) -> None:
     """Save until something has been sent, and not all."""
     qemu.execute("migrate-set-parameters", max_bandwidth=_SLOWLY)
-    qemu.pass_descriptor(descriptor)
-    qemu.execute("getfd", fdname="state")
-    qemu.execute("migrate", uri="fd:state")
+    qemu.execute("migrate", uri=qemu.take(descriptor))
     while not qemu.execute("query-migrate").get("ram", {}).get("transferred"):
         select.select([], [], [], 0.05)
 

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from tools.qemu_ways.chardevs import Chardev
-from tools.qemu_ways.ends import Fronted, Gone
+from tools.qemu_ways.ends import Gone
+from tools.qemu_ways.frontend_end import Fronted
 from tools.qemu_ways.qemu import version
 from tools.qemu_ways.shares import Shares, cell, shares
 from tools.qemu_ways.states import CHANNEL, Stand, Way, try_way

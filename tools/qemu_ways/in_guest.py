@@ -11,10 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from backend.channel.qmp import MonitorError, Refused
 from tools.qemu_ways.chardevs import Chardev, serve
-from tools.qemu_ways.ends import Mounted
-from tools.qemu_ways.qemu import WayError, version
+from tools.qemu_ways.mount_end import Mounted
+from tools.qemu_ways.qemu import FAULTS, version
 from tools.qemu_ways.shares import ENTRIES
 from tools.qemu_ways.states import Stand, Way, try_way
 
@@ -38,7 +37,7 @@ def main() -> None:
                 serve(entry, stand)
             else:
                 said = entry.run(stand, entry.name)
-        except (WayError, Refused, MonitorError, OSError) as error:
+        except FAULTS as error:
             sys.exit(f"{type(error).__name__}: {error}")
         print(json.dumps(said))
 

@@ -16,9 +16,10 @@ from tools.linux_guest.machine import Forward, Machine
 from tools.linux_guest.mounts import DIALECTS, By, Mount
 from tools.linux_guest.root import root_archive
 from tools.linux_guest.server import Server
+from tools.qemu_ways.channel_client import connected
 from tools.qemu_ways.chardevs import Chardev
-from tools.qemu_ways.ends import Mounted, connected
 from tools.qemu_ways.in_guest import FULL, SHARE
+from tools.qemu_ways.mount_end import Mounted
 from tools.qemu_ways.qemu import DEADLINE, WayError
 from tools.qemu_ways.shares import Shares, cell, shares
 from tools.qemu_ways.states import CHANNEL, Way

@@ -11,12 +11,11 @@ import subprocess
 import time
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
-from backend.channel.qmp import Monitor, MonitorError
+from backend.channel.qmp import Monitor, MonitorError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
 DEADLINE: Final = 300.0
@@ -36,6 +35,10 @@ MACHINE: Final = (
 
 class WayError(Exception):
     """The state did not get there, or not as it was; the text says what QEMU said."""
+
+
+FAULTS: Final = (WayError, Refused, MonitorError, OSError)
+"""What trying an entry raises where it fails."""
 
 
 def version(command: Sequence[str]) -> tuple[int, int]:
@@ -111,6 +114,12 @@ class Qemu:
         """For the next command that takes one: it comes with a space between two commands."""
         socket.send_fds(self._socket, [b" "], [descriptor])
 
+    def take(self, descriptor: int) -> str:
+        """Give it a descriptor to migrate to: the address.  Raises ``Refused``, ``WayError``."""
+        self.pass_descriptor(descriptor)
+        self.execute("getfd", fdname="state")
+        return "fd:state"
+
     @property
     def status(self) -> str:
         """What ``query-status`` says."""
@@ -184,10 +193,5 @@ class Qemu:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.kill()

@@ -149,9 +149,7 @@ def _save_exec(stand: Stand, qemu: Qemu, name: str) -> None:
 
 def _save_fd(stand: Stand, qemu: Qemu, name: str) -> None:
     with stand.end.to_write(name) as descriptor:
-        qemu.pass_descriptor(descriptor)
-        qemu.execute("getfd", fdname="state")
-        qemu.migrate("fd:state")
+        qemu.migrate(qemu.take(descriptor))
 
 
 def _save_file(stand: Stand, qemu: Qemu, name: str) -> None:

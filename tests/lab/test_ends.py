@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.platform import open_platform
+from protocol.xenpv.nodes import names_below
 from tests.lab.guests import Guest, domains, together, xl
 from tests.lab.service import attach, command, mount, until
 
@@ -15,24 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from protocol.xenpv.ports import Store
     from tests.lab.service import Service
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 
-def held(service: Service) -> dict[str, object]:
+def held(service: Service, store: Store) -> dict[str, object]:
     """What devices may leave behind in Dom0: nodes, processes, descriptors, event channels."""
-    store = open_platform("xen").store()
-    try:
-        devices = store.list("/local/domain/0/backend/xen_9pfs")
-    except FileNotFoundError:
-        devices = []
-    finally:
-        store.close()
     with open("/proc/interrupts", encoding="ascii") as file:
         channels = [line.split()[-1] for line in file if "evtchn:python3" in line]
     return {
-        "devices": devices,
+        "devices": names_below(store, "/local/domain/0/backend/xen_9pfs"),
         "descriptors": len(os.listdir(f"/proc/{service.pid}/fd")),
         "workers": service.workers(),
         "event channels": channels,
@@ -41,12 +35,12 @@ def held(service: Service) -> dict[str, object]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left(service: Service) -> Iterator[None]:
+def _nothing_is_left(service: Service, store: Store) -> Iterator[None]:
     """After each test Dom0 holds what it held before, soon."""
     service.devices()
-    before = held(service)
+    before = held(service, store)
     yield
-    until(lambda: held(service) == before, 60, "something is left")
+    until(lambda: held(service, store) == before, 60, "something is left")
 
 
 def in_use(guest: Guest, export: Path, options: str = "cache=none") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.platform import open_platform
 from backend.toolstack import ends
 from protocol.xenpv.device import MAX_RINGS, BackendOffer, backend_nodes
 from protocol.xenpv.ids import DOM0, Devid
@@ -45,8 +43,10 @@ def sha256(path: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _given_back(guest: Guest) -> Iterator[None]:
-    """After each test the guest has no share, or the next one would fail with it."""
+def _given_back(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test its guest has no share, or the next one would fail with it."""
+    (name,) = {"guest", "each_guest"}.intersection(request.fixturenames)
+    guest: Guest = request.getfixturevalue(name)
     yield
     guest.run("umount -a -t 9p")
     for device in json.loads(command("list", guest.name, "--json")):
@@ -143,17 +143,18 @@ def announce(store: Store, backend: str) -> None:
     store.transact(body)
 
 
-def test_a_mount_that_comes_before_connected(service: Service, guest: Guest, export: Path) -> None:
+def test_a_mount_that_comes_before_connected(
+    service: Service, store: Store, guest: Guest, export: Path
+) -> None:
     (export / "hello").write_text("hello\n")
     # The supervisor stands still, and what it would do first is done for it; so the guest's rings
     # are there, its mount waits in one of them, and nobody has looked.
     os.kill(service.pid, signal.SIGSTOP)
     try:
         device = ends(DOM0, guest.domid, Devid(int(attach(guest.domid, export, "--wait", "0"))))
-        with contextlib.closing(open_platform("xen").store()) as store:
-            announce(store, device.backend)
-            path = f"{device.frontend}/state"
-            until(lambda: store.read(path) == b"3", 300, "the guest offers no rings")
+        announce(store, device.backend)
+        path = f"{device.frontend}/state"
+        until(lambda: store.read(path) == b"3", 300, "the guest offers no rings")
         job = guest.begin(
             f"{mount()} & pid=$!\n"
             "until cat /proc/[0-9]*/wchan 2>/dev/null | grep -q p9_client_rpc; do\n"

@@ -80,6 +80,7 @@ class Lives:
     def _go_on(self, tries: int) -> str | None:
         """Serve to the end: why it came.  Raises ``RestoreError``, ``Refused``, ``RingError``."""
         device = self._device
+        device.mapper.begin_again()
         rings = tuple(
             ring.mapped_again(device.mapper, device.settings.domid) for ring in device.rings
         )

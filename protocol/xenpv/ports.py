@@ -52,6 +52,13 @@ class GrantMapper(Protocol):
         granted to somebody else or read-only, or a domain that is gone.
         """
 
+    def begin_again(self) -> None:
+        """Give back what another process has mapped through this handle, and died with.
+
+        Whatever that one was doing when it died, the handle is this process's alone from now on.
+        Raises ``OSError``.
+        """
+
     def close(self) -> None:
         """Give the handle back.  Ranges already mapped stay until each is closed."""
 

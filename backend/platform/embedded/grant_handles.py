@@ -44,6 +44,10 @@ class _SharedHandle:
             self._let_go()
             raise
 
+    def begin_again(self) -> None:
+        """Another process goes on: have all given back that was made before.  ``OSError``."""
+        self._handle.call("close").close()
+
     def release(self, name: str, number: int) -> None:
         """A range is gone: tell the hypervisor, unless that is gone too."""
         with contextlib.suppress(OSError):
@@ -125,6 +129,10 @@ class EmbeddedGrantMapper:
             )
         reply = self._handle.acquire("map", grefs, domid=domid)
         return EmbeddedMappedPages(self._handle, reply, reply.words, len(grefs), "unmap")
+
+    def begin_again(self) -> None:
+        """Give back what a process mapped that has died since.  Raises ``OSError``."""
+        self._handle.begin_again()
 
     def close(self) -> None:
         """Give the handle back; ranges stay until each is closed."""

@@ -1,7 +1,8 @@
 """A client's connection to the embedded hypervisor: one handle, one call at a time.
 
-Every wait has a bound.  After a time-out the handle is closed: its next answer could belong to
-the call before.  A handle is not to be used on both sides of a ``fork``.
+Every wait has a bound.  After a time-out the handle is closed.  A handle is not to be used on both
+sides of a ``fork`` at once; a process may go on with that of another which has died.  So calls have
+numbers, and an answer to somebody else's call is dropped.
 """
 
 from __future__ import annotations
@@ -72,12 +73,17 @@ class Handle:
         ``ConnectionError`` when it is gone or has hung up, ``TimeoutError`` when it does not
         answer, EBADF when this handle is closed, EMFILE when this process has no descriptor left.
         """
-        request = encode({"call": name, **fields}, words)
+        # Not counted: whoever was forked from us counts from the same number.
+        serial = int.from_bytes(os.urandom(8))
+        request = encode({"call": name, "serial": serial, **fields}, words)
         with self._lock:
             if self._sock is None:
                 raise OSError(errno.EBADF, "this handle is closed")
             try:
                 reply, whole = self._exchange(self._sock, request)
+                while reply.fields.get("serial") != serial:
+                    reply.close()
+                    reply, whole = self._hear(self._sock)
             except OSError:
                 self._drop()
                 raise
@@ -96,9 +102,15 @@ class Handle:
         self.call(undo, **{key: reply.fields[key]}).close()
 
     def _exchange(self, sock: socket.socket, request: bytes) -> tuple[Reply, bool]:
-        """The answer, and whether all its descriptors fitted into this process."""
+        """The next answer, and whether all its descriptors fitted into this process."""
         try:
             sock.sendall(request)
+        except ConnectionError:
+            raise self._hung_up() from None
+        return self._hear(sock)
+
+    def _hear(self, sock: socket.socket) -> tuple[Reply, bool]:
+        try:
             answer, fds, flags, _ = socket.recv_fds(
                 sock, MAX_PACKET, _MAX_FDS, socket.MSG_CMSG_CLOEXEC
             )
@@ -109,10 +121,7 @@ class Handle:
         except ConnectionError:
             answer, fds, flags = b"", [], 0
         if not answer:
-            raise ConnectionResetError(
-                errno.ECONNRESET,
-                f"{self._name} has hung up: it has ended, or the domain was destroyed",
-            )
+            raise self._hung_up()
         try:
             fields, words = decode(answer)
         except PacketError as error:
@@ -120,6 +129,12 @@ class Handle:
                 os.close(fd)
             raise OSError(errno.EPROTO, f"{self._name} answered rubbish: {error}") from None
         return Reply(fields, words, fds), not flags & socket.MSG_CTRUNC
+
+    def _hung_up(self) -> ConnectionResetError:
+        return ConnectionResetError(
+            errno.ECONNRESET,
+            f"{self._name} has hung up: it has ended, or the domain was destroyed",
+        )
 
     def _drop(self) -> None:
         if self._sock is not None:

@@ -26,7 +26,15 @@ from backend.platform.embedded.domains import Client, Hypervisor
 from backend.platform.embedded.hypercalls import Answer, call, open_handle
 from backend.platform.embedded.libc import require_4k_pages
 from backend.platform.embedded.toolstack import StoreToolstack, check_path
-from backend.platform.embedded.wire import MAX_PACKET, SOCKET, Packet, PacketError, decode, encode
+from backend.platform.embedded.wire import (
+    MAX_PACKET,
+    MAX_SERIAL,
+    SOCKET,
+    Packet,
+    PacketError,
+    decode,
+    encode,
+)
 from backend.platform.embedded.xenstore_connection import Connection as StoreConnection
 
 if TYPE_CHECKING:
@@ -171,12 +179,22 @@ class Connection:
             self.close()
 
     def _answer(self, data: bytes, *, cut: bool) -> Answer:
+        if cut:
+            text = f"a packet has at most {MAX_PACKET} bytes"
+            return Answer({"error": errno.EMSGSIZE, "text": text})
         try:
-            if cut:
-                raise OSError(errno.EMSGSIZE, f"a packet has at most {MAX_PACKET} bytes")
-            return self._execute(decode(data))
+            packet = decode(data)
         except PacketError as error:
             return Answer({"error": errno.EINVAL, "text": str(error)})
+        answer = self._outcome(packet)
+        serial = packet.fields.get("serial")
+        if type(serial) is not int:
+            return answer
+        return answer._replace(fields={**answer.fields, "serial": serial & MAX_SERIAL})
+
+    def _outcome(self, packet: Packet) -> Answer:
+        try:
+            return self._execute(packet)
         except OSError as error:
             text = error.strerror or str(error)
             return Answer({"error": error.errno or errno.EIO, "text": text})

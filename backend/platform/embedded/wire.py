@@ -3,6 +3,8 @@
 A packet is one JSON object, then, where the call has a list of numbers, a NUL byte and the numbers
 as little-endian unsigned 32-bit words.  A request names its ``call``.  An answer is the results, or
 ``error`` (an errno) and ``text``.  Descriptors travel beside answers (SCM_RIGHTS), never requests.
+A ``serial`` is given back with the answer: a process that goes on with the connection of another,
+which was killed, tells by it whose answer that is.
 
 The first request of a connection is ``open`` with the kind of handle and the ``domid`` the client
 acts for.  Nothing proves that domid: who may open the socket (mode 0600) may act for every domain.
@@ -28,6 +30,8 @@ SOCKET: Final = "hypervisor"
 
 MAX_PACKET: Final = 200_000
 """Longest packet: what fits a unix socket's default send buffer (212,992 bytes) with room."""
+
+MAX_SERIAL: Final = (1 << 64) - 1
 
 MAX_PAGES: Final = 32_768
 """Pages of one call: no domain can have granted more (see ``grants.GRANTS``)."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+from contextlib import suppress
+from fcntl import ioctl
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.platform.xen.handle import SharedHandle
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 MAX_PAGES: Final = 1 << 16
 """Of one range: gntdev's own default limit of a handle (its module parameter ``limit``)."""
+
+_UNMAP_GRANT_REF: Final = 0x10_4701  # xen/gntdev.h
+_UNMAPPED: Final = Struct("=QI4x")
+"""``struct ioctl_gntdev_unmap_grant_ref``: index, count."""
 
 _READ_WRITE: Final = mmap.PROT_READ | mmap.PROT_WRITE
 
@@ -88,6 +95,8 @@ class XenGrantMapper:
         self._handle = SharedHandle(
             open_handle(self._library.xengnttab_open, GNTDEV), self._library.xengnttab_close
         )
+        self._counts: list[int] = []
+        """Pages of each range that was mapped, in order."""
 
     def map(self, domid: Domid, grefs: Sequence[Gref]) -> XenMappedPages:
         """Map ``grefs`` of ``domid`` in their order.  Raises ``OSError`` (EINVAL, ENOMEM)."""
@@ -105,7 +114,22 @@ class XenGrantMapper:
             error = failed(f"domain {domid} does not grant these {count} pages to us")
             handle.release()
             raise error
+        self._counts.append(count)
         return XenMappedPages(handle, address, count, library.xengnttab_unmap)
+
+    def begin_again(self) -> None:
+        """Give back what a process mapped that has died since: ranges of the same lengths as we.
+
+        Its mappings went with it.  What the driver keeps of each, pages of Dom0's memory among it,
+        goes with the descriptor, or when it is told; a range lies at the first place where there is
+        room, beginning at 0 (``gntdev_add_map`` of Linux's ``drivers/xen/gntdev.c``).
+        """
+        fd, at = self._library.xengnttab_fd(self._handle.pointer), 0
+        for count in self._counts:
+            with suppress(OSError):  # it had not come so far
+                ioctl(fd, _UNMAP_GRANT_REF, _UNMAPPED.pack(at * PAGE_SIZE, count))
+            at += count
+        self._counts.clear()
 
     def close(self) -> None:
         """Give the handle back; ranges stay until each is closed."""

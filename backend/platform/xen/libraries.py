@@ -22,6 +22,7 @@ DECLARATIONS: Final = """
     typedef struct xengntdev_handle xengnttab_handle;
     xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned open_flags);
     int xengnttab_close(xengnttab_handle *xgt);
+    int xengnttab_fd(xengnttab_handle *xgt);
     void *xengnttab_map_domain_grant_refs(xengnttab_handle *xgt, uint32_t count, uint32_t domid,
                                           uint32_t *refs, int prot);
     int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count);

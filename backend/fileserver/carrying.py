@@ -18,8 +18,8 @@ T = TypeVar("T")
 class Carrying(Protocol):
     """Stands between the pump and the handlers."""
 
-    def serve(self, lane: int) -> None:
-        """Requests of this lane are looked at from now on."""
+    def serve(self, lane: int | None) -> None:
+        """Requests of this lane are looked at from now on; ``None``: of no lane."""
 
     def carry_out(
         self,

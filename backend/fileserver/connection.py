@@ -175,6 +175,8 @@ class Connection:
                 self.in_flight.release_flushes()
         finally:
             lane.notify()
+        if self._carrying is not None:
+            self._carrying.serve(None)
         return more
 
     def complete(self) -> None:

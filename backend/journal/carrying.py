@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from backend.fileserver.lane import Lane
     from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.session import Session
-    from backend.journal.journal import Writer
     from backend.journal.layout import Begun
+    from backend.journal.writer import Writer
     from protocol.ninep.messages import Message, Request
 
     Point = Callable[[str], None]
@@ -38,7 +38,7 @@ class Carrier:
         self._unfinished = unfinished
         self._point = point
 
-    def serve(self, lane: int) -> None:
+    def serve(self, lane: int | None) -> None:
         self._writer.serve(lane)
 
     def carry_out(

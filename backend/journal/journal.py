@@ -1,66 +1,39 @@
-"""A journal as a worker writes it: what it has done becomes true by one store, once per request.
-
-Rules:
-
-1. Whatever a request changes is written beside what holds: slots that are not in use, and the
-   commit that is not the last one.  Storing the number of the new commit makes all of it hold.
-2. Only then is the reply published, which lies in its ring already, and the request given back.
-3. A descriptor is closed after the commit of the request that gave it up, so what a commit says is
-   open, is open.
-4. A slot is used again only after a commit that no longer needs it.
-
-A worker that is killed anywhere in between leaves a journal that says what holds, and perhaps what
-it was about to do.  ``docs/recovery.md`` argues for it.
-"""
+"""A journal's memory: what the worker of the moment writes (``writer``) and its keeper looks at."""
 
 from __future__ import annotations
 
 import fcntl
 import mmap
 import os
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from enum import IntEnum
+from typing import Any, Final
 
-from backend.fileserver.files import UNOPENED
-from backend.fileserver.local_files import LocalDirectory, LocalFile
 from backend.journal import layout
-from backend.journal.layout import FID, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Begun, Slot
-from backend.journal.touched import touched
+from backend.journal.layout import Begun
 from protocol.ninep.dialects import Dialect
-from protocol.ninep.messages import Tlock
-from protocol.xenpv.ring import INDEX_MASK
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from backend.fileserver.fids import FidState
-    from backend.fileserver.files import File
-    from backend.fileserver.in_flight import InFlight
-    from backend.fileserver.lane import Lane
-    from backend.fileserver.places import Place
-    from backend.fileserver.session import Session
-    from protocol.ninep.ids import Fid
-    from protocol.ninep.messages import Message
 
 DIALECTS: Final = (None, Dialect.DOTL)
 """By number in a commit."""
 
-COVERED: Final = 0
-UNCOVERED: Final = (
-    "",
-    "a reply waits for room in a ring",
-    "a request waits: for a disk, a lock or a channel",
-    "a file is locked",
-    "a fid stands for an extended attribute, or for a file of another file system",
-    "its dialect is not 9P2000.L",
-)
-"""Why a state is not one that the next worker could go on from, by number in a commit."""
 
-_ROOM, _WAITING, _LOCKED, _ODD, _DIALECT = range(1, len(UNCOVERED))
-_PLAIN: Final = (1 << 48) - 1
-"""Qid paths up to here are inode numbers of the export's own file system (``fileserver.qids``)."""
+class Uncovered(IntEnum):
+    """Why a state is not one that the next worker could go on from, by number in a commit."""
 
-_NO_FILE: Final = -1
-_COVERED_DIALECT: Final = Dialect.DOTL
+    NOT = 0
+    ROOM = 1
+    WAITING = 2
+    LOCKED = 3
+    ODD = 4
+    DIALECT = 5
+
+
+WHY_UNCOVERED: Final[dict[int, str]] = {
+    Uncovered.ROOM: "a reply waits for room in a ring",
+    Uncovered.WAITING: "a request waits: for a disk, a lock or a channel",
+    Uncovered.LOCKED: "a file is locked",
+    Uncovered.ODD: "a fid stands for an extended attribute, or for a file of another file system",
+    Uncovered.DIALECT: "its dialect is not 9P2000.L",
+}
 
 
 class Journal:
@@ -102,11 +75,12 @@ class Journal:
         return self.words[layout.COMMITTED_WORD]
 
     @property
-    def uncovered(self) -> int:
-        """Why the state of the last commit cannot be gone on from, as an index of ``UNCOVERED``."""
+    def uncovered(self) -> str | None:
+        """Why the state of the last commit cannot be gone on from."""
         if not self.committed:
-            return COVERED
-        return int(self.last_commit().uncovered)
+            return None
+        number = int(self.last_commit().uncovered)
+        return WHY_UNCOVERED.get(number, f"reason {number}") if number else None
 
     def last_commit(self) -> Any:  # noqa: ANN401 -- as construct parses
         """The last commit as it lies there; there is one."""
@@ -126,211 +100,14 @@ class Journal:
 
     @property
     def serving(self) -> int | None:
-        """The lane that was served last."""
+        """The lane whose requests are being looked at."""
         lane = self.halves[layout.SERVING_HALF]
         return lane - 1 if 0 < lane <= self.lanes else None
+
+    @serving.setter
+    def serving(self, lane: int | None) -> None:
+        self.halves[layout.SERVING_HALF] = 0 if lane is None else lane + 1
 
     def begun(self) -> Begun:
         """The request that was begun last."""
         return Begun(*layout.BEGUN_PACKING.unpack_from(self.memory, layout.BEGUN_AT))
-
-
-class KnownPlace(NamedTuple):
-    """Where a place is written down, and the number by which its fids name it."""
-
-    slot: int
-    key: int
-
-
-class Writer:
-    """What the worker of the moment writes down."""
-
-    def __init__(
-        self, journal: Journal, session: Session, lanes: Sequence[Lane], in_flight: InFlight
-    ) -> None:
-        """``in_flight`` is what the session owes on ``lanes``."""
-        self.journal: Final = journal
-        self.appending: Final[set[Fid]] = set()
-        """Fids whose files are written at their ends, wherever those are."""
-        self.fids: Final[dict[Fid, int]] = {}
-        self.places: Final[dict[Place, KnownPlace]] = {}
-        self.last_place = 0
-        self.free: Final[list[int]] = []
-        self.used = 0
-        self.number = journal.committed
-        self._session = session
-        self._lanes = tuple(lanes)
-        self._in_flight = in_flight
-        self._running = in_flight.running
-        self._locking = False
-        """Whether a lock was asked for, and may be held."""
-        self._odd: Final[set[Fid]] = set()
-        self._touched: list[Fid] = []
-        self._retired: list[int] = []
-        self._unclosed: list[int] = []
-        self._memory = journal.memory
-        self._words = journal.words
-        self._pack = layout.commit_packing(len(lanes)).pack_into
-        self.indices: Final[list[int]] = []
-        """Of each lane in turn: where its requests and its replies have come to."""
-        self._at = {lane: 2 * number for number, lane in enumerate(self._lanes)}
-        session.places.changed = set()
-
-    def serve(self, lane: int) -> None:
-        """Requests of this lane are looked at from now on: which one a crash is due to."""
-        self.journal.halves[layout.SERVING_HALF] = lane + 1
-
-    def lane_number(self, lane: Lane) -> int:
-        """Its place among the lanes."""
-        return self._at[lane] // 2
-
-    def touch(self, request: Message) -> None:
-        """``request`` is about to be carried out: the fids that it may change are looked at."""
-        self._touched += touched(request, self.fids)
-        if type(request) is Tlock:
-            self._locking = True
-
-    def close_later(self, fd: int) -> None:
-        """Close a descriptor as soon as no commit needs it."""
-        self._unclosed.append(fd)
-
-    def commit(self, lane: Lane, consumed: int, produced: int) -> None:
-        """Make true what was done: ``consumed`` bytes of a request, ``produced`` of a reply."""
-        self.number = number = self.number + 1
-        session = self._session
-        if self._touched or session.places.changed:
-            self._note(number)
-        at = self._at[lane]
-        indices = self.indices
-        indices[at] = indices[at] + consumed & INDEX_MASK
-        indices[at + 1] = indices[at + 1] + produced & INDEX_MASK
-        dialect = session.dialect
-        uncovered = COVERED
-        if dialect is not _COVERED_DIALECT or self._odd or self._locking or self._is_busy():
-            uncovered = self._uncovered()
-        self._pack(
-            self._memory,
-            layout.COMMIT_AT[number & 1],
-            number,
-            uncovered,
-            0 if dialect is None else 1,
-            session.msize,
-            *indices,
-        )
-        self._words[layout.COMMITTED_WORD] = number
-        if self._retired:
-            self.free.extend(self._retired)
-            self._retired.clear()
-        while self._unclosed:
-            os.close(self._unclosed.pop())
-
-    def begin(self, lane: Lane, kind: int, before: tuple[int, int, int, int, int]) -> None:
-        """A request is about to change what cannot be changed twice; ``before``: how it is now."""
-        number = self.number + 1
-        # Never half of one with the number of a commit to come: the number is stored last.
-        self._words[layout.BEGUN_AT // 8] = 0
-        begun = Begun(0, self.lane_number(lane), kind, *before)
-        layout.BEGUN_PACKING.pack_into(self._memory, layout.BEGUN_AT, *begun)
-        self._words[layout.BEGUN_AT // 8] = number
-
-    def note_append(self, fid: Fid, file: File) -> None:
-        """Find out whether a fid's file is written at its end, wherever that is."""
-        if file.writable and fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND:
-            self.appending.add(fid)
-
-    def _is_busy(self) -> bool:
-        """Whether anything waits that no commit knows of."""
-        for lane in self._lanes:
-            if lane.waiting:
-                return True
-        return self._in_flight.waiting or bool(self._running)
-
-    def _uncovered(self) -> int:
-        session = self._session
-        if session.dialect not in DIALECTS:
-            return _DIALECT
-        if self._odd:
-            return _ODD
-        if any(lane.waiting for lane in self._lanes):
-            return _ROOM
-        if self._is_busy():
-            return _WAITING
-        self._locking = len(session.locks) > 0
-        return _LOCKED if self._locking else COVERED
-
-    def _note(self, number: int) -> None:
-        """Write down the fids and places that the request has touched."""
-        table = self._session.fids
-        for fid in dict.fromkeys(self._touched):
-            self._retire(self.fids.pop(fid, None), number)
-            self._odd.discard(fid)
-            self.appending.discard(fid)
-            if fid in table:
-                self._note_fid(fid, table[fid], number)
-        self._touched.clear()
-        changed = self._session.places.changed
-        if changed:
-            self._note_places(changed, number)
-            changed.clear()
-
-    def _note_places(self, changed: set[Place], number: int) -> None:
-        for place in changed:
-            known = self.places.pop(place, None)
-            if known is not None:
-                self._retire(known.slot, number)
-                if place.held:
-                    self._note_place(place, known.key, number)
-
-    def _note_fid(self, fid: Fid, state: FidState, number: int) -> None:
-        file, node, place = state.file, state.node, state.place
-        kind = type(file)
-        opened = _NO_FILE
-        if kind is LocalFile or kind is LocalDirectory:
-            opened = file.fileno()
-            self.note_append(fid, file)
-        elif file is not UNOPENED:
-            self._odd.add(fid)
-        if node.qid.path > _PLAIN or state.remove_on_close:
-            self._odd.add(fid)
-        where = 0
-        if place is not None:
-            known = self.places.get(place)
-            where = self._note_place(place, 0, number) if known is None else known.key
-        user = state.uid & 0xFFFF_FFFF
-        self.fids[fid] = self._write(
-            Slot(number, 0, 0, node.qid.path, FID, 0, fid, node.fd, opened, 0, user, where, b"")
-        )
-
-    def _note_place(self, place: Place, key: int, number: int) -> int:
-        """Write down a place, under a number of its own if it has none (0) yet."""
-        if not key:
-            self.last_place += 1
-            key = self.last_place
-        parent = place.parent
-        fd, path = (_NO_FILE, 0) if parent is None else (parent.fd, parent.qid.path)
-        name = place.name
-        slot = self._write(
-            Slot(number, 0, 0, path, PLACE, len(name), 0, fd, _NO_FILE, 0, 0, key, name)
-        )
-        self.places[place] = KnownPlace(slot, key)
-        return key
-
-    def _write(self, slot: Slot) -> int:
-        """Put it where nothing is that holds; where that is."""
-        if self.free:
-            index = self.free.pop()
-        else:
-            index, self.used = self.used, self.used + 1
-            if index >= self.journal.slots:
-                raise RuntimeError("a journal without a free slot")
-            self.journal.halves[layout.USED_HALF] = self.used
-        at = SLOTS_AT + index * SLOT_SIZE
-        # First of all: with this number it is nobody's before the commit, whatever lies there.
-        self._words[at // 8] = slot.born
-        SLOT_PACKING.pack_into(self._memory, at, *slot)
-        return index
-
-    def _retire(self, slot: int | None, number: int) -> None:
-        if slot is not None:
-            self._words[(SLOTS_AT + slot * SLOT_SIZE + layout.DIED_AT) // 8] = number
-            self._retired.append(slot)

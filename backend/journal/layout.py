@@ -27,7 +27,7 @@ HEADER = Struct(
     "outlives" / Int32ul,
     "pad" / Padding(4),
     "committed" / Int64ul,
-    "serving" / Int32ul,  # the lane whose request is being served, from 1 on
+    "serving" / Int32ul,  # the lane whose request is being served, from 1 on; 0: none
     "used" / Int32ul,  # slots that were ever written
 )
 

@@ -14,8 +14,9 @@ from backend.fileserver.fids import FidState
 from backend.fileserver.files import NO_CHANGE, UNOPENED
 from backend.fileserver.local_files import LocalDirectory
 from backend.journal import layout
-from backend.journal.journal import DIALECTS, KnownPlace, Writer
+from backend.journal.journal import DIALECTS
 from backend.journal.layout import FID, FREE, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Slot
+from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
 if TYPE_CHECKING:

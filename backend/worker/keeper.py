@@ -16,10 +16,9 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.confinement import libc
-from backend.journal.journal import UNCOVERED
 from backend.supervisor.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -34,7 +33,15 @@ TRIES: Final = 3
 """Deaths at one request; then it is answered with EIO, unlooked at."""
 
 MOST_TRIES: Final = 2 * TRIES
-"""Deaths without an answer; then the device is given up."""
+"""Deaths at one request without an answer; then the device is given up."""
+
+MOST_QUIET: Final = 30
+"""Deaths in a row, each within ``SETTLED`` seconds of a birth, of workers that had no request in
+hand and had answered none.  Whoever kills workers often meets some of them as they come back, and
+that is no fault of the guest's; what makes them all die so, is not to go on for ever.
+"""
+
+SETTLED: Final = 10.0
 
 RATE: Final = 20.0
 BURST: Final = 50
@@ -48,50 +55,88 @@ class GivenUpError(Exception):
     """There is to be no other worker; the text says why."""
 
 
-def keep(journal: Journal, live: Callable[[int], None]) -> None:
+class Past(NamedTuple):
+    """What a life is told of those before it."""
+
+    tries: int = 0
+    """How many have died at the request that no one has answered yet,"""
+    lane: int | None = None
+    """which is the next of this lane."""
+
+
+class Deaths:
+    """What becomes of a device whose workers die."""
+
+    def __init__(self) -> None:
+        self.past = Past()
+        self._committed = 0
+        self._quiet = 0
+
+    def note(self, committed: int, lane: int | None, lived: float) -> None:
+        """One more, at this commit, with a request of this lane in hand, after so many seconds.
+
+        Raises ``GivenUpError``.
+        """
+        if committed != self._committed:
+            self._committed = committed
+            self.past = Past()
+            self._quiet = 0
+        if lane is not None:
+            self.past = Past(self.past.tries + 1, lane)
+            if self.past.tries >= MOST_TRIES:
+                raise GivenUpError(f"{self.past.tries} times at the same request")
+            return
+        self._quiet = 1 if lived >= SETTLED else self._quiet + 1
+        if self._quiet >= MOST_QUIET:
+            raise GivenUpError(f"{self._quiet} times before it could answer anything")
+
+
+def keep(journal: Journal, live: Callable[[Past | None], None]) -> None:
     """Have ``live`` run in one child after the other, until one ends by itself.
 
-    It is told how many lives have ended since the journal's last commit, -1 for the first.
+    It is told of those before it, ``None`` for the first.
     Raises ``GivenUpError``; ends this process as the worker ended, where it broke the rules.
     """
     throttle = Throttle(RATE, BURST, time.monotonic())
-    tries, before = -1, journal.committed
+    deaths, past = Deaths(), None
     while True:
-        status = _life(live, tries)
+        journal.serving = None  # of those before
+        born = time.monotonic()
+        status = _life(live, past)
         if status == 0:
             return
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
             _end_as(signal.SIGSYS)
         how = _how(status)
-        if journal.uncovered:
-            raise GivenUpError(
-                f"worker died: {how}; none can go on: {UNCOVERED[journal.uncovered]}"
-            )
-        tries = 1 if tries < 0 or journal.committed != before else tries + 1
-        before = journal.committed
-        if tries >= MOST_TRIES:
-            raise GivenUpError(f"worker died: {how}, {tries} times at the same request")
+        uncovered = journal.uncovered
+        if uncovered is not None:
+            raise GivenUpError(f"worker died: {how}; none can go on: {uncovered}")
+        try:
+            deaths.note(journal.committed, journal.serving, time.monotonic() - born)
+        except GivenUpError as error:
+            raise GivenUpError(f"worker died: {how}, {error}") from None
+        past = deaths.past
         if not throttle.allow(time.monotonic()):
             time.sleep(throttle.wait())
         log.warning("worker died: %s; another one goes on", how)
 
 
-def _life(live: Callable[[int], None], tries: int) -> int:
+def _life(live: Callable[[Past | None], None], past: Past | None) -> int:
     """Run a child to its end: its wait status.  Raises ``OSError``."""
     keeper = os.getpid()
     child = libc.fork_sharing_descriptors()
     if not child:
-        _be_child(keeper, live, tries)
+        _be_child(keeper, live, past)
     return os.waitpid(child, 0)[1]
 
 
-def _be_child(keeper: int, live: Callable[[int], None], tries: int) -> NoReturn:
+def _be_child(keeper: int, live: Callable[[Past | None], None], past: Past | None) -> NoReturn:
     status = 1
     try:
         # Whoever kills the keeper means the device.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == keeper:
-            live(tries)
+            live(past)
             status = 0
     except Exception:
         log.exception("the worker cannot go on")

@@ -10,11 +10,12 @@ from backend.confinement import capabilities
 from backend.confinement.descriptors import is_open
 from backend.confinement.walls import Refused
 from backend.journal.carrying import Carrier
-from backend.journal.journal import Journal, Writer
+from backend.journal.journal import Journal
 from backend.journal.points import mark
 from backend.journal.restore import RestoreError, close_strays, restore
+from backend.journal.writer import Writer
 from backend.worker.control import Failed, shortened
-from backend.worker.keeper import TRIES, GivenUpError, keep
+from backend.worker.keeper import TRIES, GivenUpError, Past, keep
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -64,20 +65,20 @@ class Lives:
         control, outlive = self._journal.supervision
         self._device.supervision.resume(control, outlive=outlive)
 
-    def _live(self, tries: int) -> None:
+    def _live(self, past: Past | None) -> None:
         capabilities.be_seen_by_children(seen=False)
         supervision = self._device.supervision
-        if tries >= 0:
+        if past is not None:
             self._resume_supervision()
         supervision.changed = self._journal.note_supervision
         try:
-            reason = self._go_on(tries)
+            reason = self._go_on(past)
         except (RestoreError, Refused, RingError) as error:
             reason = str(error)
         if reason is not None and not supervision.send(Failed(shortened(reason))):
             log.warning("%s", shortened(reason))  # nobody else will tell
 
-    def _go_on(self, tries: int) -> str | None:
+    def _go_on(self, past: Past | None) -> str | None:
         """Serve to the end: why it came.  Raises ``RestoreError``, ``Refused``, ``RingError``."""
         device = self._device
         device.mapper.begin_again()
@@ -92,7 +93,7 @@ class Lives:
         cast("LocalTree", device.session.tree).descriptors.dispose = writer.close_later
         device.wall_in()
         begun = None
-        if tries >= 0:
+        if past is not None:
             opened = connection.completion_fd
             begun = restore(writer, device.session)
             for half, index in zip(halves, writer.indices, strict=True):
@@ -105,17 +106,18 @@ class Lives:
         connection.carried_by(Carrier(writer, begun, self._point))
         if device.session.dialect is not None:
             connection.go_on(device.session.dialect)
-        if tries >= TRIES:
-            self._refuse(connection, tries)
+        if past is not None and past.tries >= TRIES:
+            self._refuse(connection, past)
         return device.serve(connection)
 
-    def _refuse(self, connection: Connection, tries: int) -> None:
+    @staticmethod
+    def _refuse(connection: Connection, past: Past) -> None:
         """Answer what has ended so many workers, unlooked at.  Raises ``RingError``."""
-        number = self._journal.serving
-        head = None if number is None else connection.refuse(number)
+        head = None if past.lane is None else connection.refuse(past.lane)
         if head is not None:
             log.error(
-                "a request that has ended %d workers is refused: %s", tries, head[:_SHOWN].hex()
+                "a request that has ended %d workers is refused: %s",
+                *(past.tries, head[:_SHOWN].hex()),
             )
 
 

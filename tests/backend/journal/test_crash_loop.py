@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+import select
 from typing import TYPE_CHECKING
 
 from backend.worker.control import Failed, Ready
+from backend.worker.keeper import MOST_TRIES
 from protocol.ninep import messages as m
 from protocol.ninep.codec import encode
 from protocol.ninep.ids import NOFID, Fid, Tag
 from tests.backend.journal.conftest import served
+from tests.end_to_end.lives import kill_worker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.backend.journal.conftest import Served
 
 
 def test_a_request_that_ends_every_worker_is_refused_and_the_next_is_served(export: Path) -> None:
@@ -38,3 +43,21 @@ def test_a_state_that_is_not_covered_ends_the_device_with_the_reason(export: Pat
         assert guest.channel.receive() == Failed(
             "worker died: exit status 9; none can go on: its dialect is not 9P2000.L"
         )
+
+
+def await_ready(guest: Served) -> None:
+    """Until the next worker is behind its walls."""
+    ready, _, _ = select.select([guest.channel.fileno()], [], [], 30)
+    assert ready
+    assert isinstance(guest.channel.receive(), Ready)
+
+
+def test_workers_that_are_killed_while_nobody_asks_are_no_crash_loop(export: Path) -> None:
+    with served(export, "none") as guest:
+        guest.ask(m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"))
+        guest.ask(m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0))
+        await_ready(guest)
+        for _ in range(2 * MOST_TRIES):
+            assert kill_worker(guest.process.pid)
+            await_ready(guest)
+        assert isinstance(guest.ask(m.Tmkdir(Tag(1), Fid(0), b"d", 0o755, 0))[0], m.Rmkdir)

@@ -32,10 +32,10 @@ def no_point(name: str) -> None:
 class Carrier:
     """``fileserver.carrying.Carrying`` with a journal."""
 
-    def __init__(self, writer: Writer, unfinished: Begun | None, point: Point) -> None:
-        """``unfinished`` is what the worker before us had begun, if anything."""
+    def __init__(self, writer: Writer, unfinished: Sequence[Begun], point: Point) -> None:
+        """``unfinished`` is what the worker before us had begun of each lane, if it had any."""
         self._writer = writer
-        self._unfinished = unfinished
+        self._unfinished = {number: begun for number, begun in enumerate(unfinished) if begun.whole}
         self._point = point
 
     def serve(self, lane: int | None) -> None:
@@ -93,14 +93,18 @@ class Carrier:
 
         A guest that has put another request in its place since, gets that one carried out.
         """
-        begun, writer = self._unfinished, self._writer
+        if not self._unfinished:
+            return None
+        number = self._writer.lane_number(lane)
+        begun = self._unfinished.pop(number, None)
         if begun is None:
             return None
-        if begun.number != writer.number + 1:
-            self._unfinished = None
+        mine = (self._writer.consumed(lane), TYPE_NUMBERS[type(request)])
+        if (begun.consumed, begun.kind) != mine:
+            self._writer.end_begun(lane)
             return None
-        mine = (writer.lane_number(lane), TYPE_NUMBERS[type(request)])
-        return begun if (begun.lane, begun.kind) == mine else None
+        self._writer.begun = lane
+        return begun
 
 
 def _after(buffers: Sequence[memoryview], done: int) -> list[memoryview]:

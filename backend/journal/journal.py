@@ -108,6 +108,7 @@ class Journal:
     def serving(self, lane: int | None) -> None:
         self.halves[layout.SERVING_HALF] = 0 if lane is None else lane + 1
 
-    def begun(self) -> Begun:
-        """The request that was begun last."""
-        return Begun(*layout.BEGUN_PACKING.unpack_from(self.memory, layout.BEGUN_AT))
+    def begun(self, lane: int) -> Begun:
+        """The request of this lane that was begun last."""
+        at = layout.BEGUN_AT + lane * layout.BEGUN_SIZE
+        return Begun(*layout.BEGUN_PACKING.unpack_from(self.memory, at))

@@ -1,4 +1,4 @@
-"""Layout of a journal, version 1: a header, two commits, a begun request, and slots.
+"""Layout of a journal, version 1: a header, two commits, a begun request of each lane, and slots.
 
 ``construct`` has the definition; what a worker writes for each request goes through a ``struct``
 that a test holds to it.  All numbers are little-endian and naturally aligned, so that the one
@@ -41,8 +41,8 @@ COMMIT = Struct(
 )
 
 BEGUN = Struct(
-    "number" / Int64ul,  # the commit that ends it
-    "lane" / Int32ul,
+    "whole" / Int64ul,  # 1: a request has begun, and all that follows is about it; 0: none has
+    "consumed" / Int32ul,  # where the lane's requests had come to: which of them it is
     "kind" / Int32ul,  # the message's type
     "exists" / Int32ul,
     "mode" / Int32ul,
@@ -79,6 +79,9 @@ COMMIT_SIZE: Final[int] = COMMIT.sizeof()
 COMMIT_AT: Final = (COMMITS_AT, COMMITS_AT + COMMIT_SIZE)
 """Of an even number, and of an odd one: each commit takes the place of the last but one."""
 BEGUN_AT: Final = COMMITS_AT + 2 * COMMIT_SIZE
+BEGUN_SIZE: Final[int] = BEGUN.sizeof()
+"""One for each lane: a worker may have to serve another lane's before it comes to the one in which
+its predecessor died."""
 SLOTS_AT: Final = 4096
 SLOT_SIZE: Final[int] = SLOT.sizeof()
 
@@ -102,8 +105,8 @@ def commit_packing(lanes: int) -> Packing:
 class Begun(NamedTuple):
     """A request that may have been carried out, and how things were before."""
 
-    number: int
-    lane: int
+    whole: int
+    consumed: int
     kind: int
     exists: int
     mode: int

@@ -38,15 +38,15 @@ class RestoreError(Exception):
     """A journal that nobody can go on from; the text says what is wrong."""
 
 
-def restore(writer: Writer, session: Session) -> Begun | None:
-    """Fill ``session`` and ``writer``; the request that may have been carried out uncommitted.
+def restore(writer: Writer, session: Session) -> list[Begun]:
+    """Fill ``session`` and ``writer``; of each lane, what may have been carried out uncommitted.
 
     Raises ``RestoreError``.
     """
     journal = writer.journal
     number = journal.committed
     if not number:
-        return None
+        return []
     commit = journal.last_commit()
     if commit.number != number or commit.dialect >= len(DIALECTS):
         raise RestoreError("the last commit is damaged")
@@ -57,13 +57,12 @@ def restore(writer: Writer, session: Session) -> Begun | None:
         _restore_fids(writer, session, _slots(writer, number))
     except (OSError, LookupError, ValueError) as error:
         raise RestoreError(f"a fid cannot be had again: {error}") from error
-    begun = journal.begun()
     writer.indices[:] = [
         index
         for pair in commit.indices[: journal.lanes]
         for index in (pair.consumed, pair.produced)
     ]
-    return begun if begun.number == number + 1 else None
+    return [journal.begun(lane) for lane in range(journal.lanes)]
 
 
 def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:

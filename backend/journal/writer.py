@@ -82,6 +82,8 @@ class Writer:
         self._touched: list[Fid] = []
         self._retired: list[int] = []
         self._unclosed: list[int] = []
+        self.begun: Lane | None = None
+        """The lane whose request is being served of which the journal says how it began."""
         self._memory = journal.memory
         self._words = journal.words
         self._pack = layout.commit_packing(len(lanes)).pack_into
@@ -93,6 +95,10 @@ class Writer:
     def serve(self, lane: int | None) -> None:
         """Requests of this lane, or none, are looked at: which one a crash is due to."""
         self.journal.serving = lane
+
+    def consumed(self, lane: Lane) -> int:
+        """Where its requests have come to."""
+        return self.indices[self._at[lane]]
 
     def lane_number(self, lane: Lane) -> int:
         """Its place among the lanes."""
@@ -132,6 +138,10 @@ class Writer:
             *indices,
         )
         self._words[layout.COMMITTED_WORD] = number
+        if consumed and lane is self.begun:
+            # By now it is another request's place; and were it left, it would come round again.
+            self.end_begun(lane)
+            self.begun = None
         if self._retired:
             self.free.extend(self._retired)
             self._retired.clear()
@@ -140,12 +150,18 @@ class Writer:
 
     def begin(self, lane: Lane, kind: int, before: tuple[int, int, int, int, int]) -> None:
         """A request is about to change what cannot be changed twice; ``before``: how it is now."""
-        number = self.number + 1
-        # Never half of one with the number of a commit to come: the number is stored last.
-        self._words[layout.BEGUN_AT // 8] = 0
-        begun = Begun(0, self.lane_number(lane), kind, *before)
-        layout.BEGUN_PACKING.pack_into(self._memory, layout.BEGUN_AT, *begun)
-        self._words[layout.BEGUN_AT // 8] = number
+        self.end_begun(lane)
+        at = layout.BEGUN_AT + self.lane_number(lane) * layout.BEGUN_SIZE
+        begun = Begun(0, self.consumed(lane), kind, *before)
+        layout.BEGUN_PACKING.pack_into(self._memory, at, *begun)
+        # Never half of one: this is stored last.
+        self._words[at // 8] = 1
+        self.begun = lane
+
+    def end_begun(self, lane: Lane) -> None:
+        """What was begun of this lane is not looked at any more."""
+        at = layout.BEGUN_AT + self.lane_number(lane) * layout.BEGUN_SIZE
+        self._words[at // 8] = 0
 
     def note_append(self, fid: Fid, file: File) -> None:
         """Find out whether a fid's file is written at its end, wherever that is."""

@@ -19,10 +19,15 @@ from backend.worker.keeper import TRIES, GivenUpError, Past, keep
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from backend.fileserver.connection import Connection
     from backend.fileserver.local_tree import LocalTree
     from backend.journal.carrying import Point
+    from backend.journal.layout import Begun
     from backend.worker.device import Device
+    from backend.worker.rings import BoundRing
+    from protocol.xenpv.ring import ConsumerRing, ProducerRing
 
 log = logging.getLogger(__name__)
 
@@ -88,17 +93,16 @@ class Lives:
         device = device._replace(rings=rings)
         connection = device.connect()
         writer = Writer(self._journal, connection.session, connection.lanes, connection.in_flight)
-        halves = [half for ring in rings for half in (ring.requests, ring.replies)]
-        writer.indices[:] = [half.index for half in halves]
+        writer.indices[:] = [half.index for half in _halves(self._device.rings)]
         cast("LocalTree", device.session.tree).descriptors.dispose = writer.close_later
         device.wall_in()
-        begun = None
+        begun: list[Begun] = []
         if past is not None:
             opened = connection.completion_fd
             begun = restore(writer, device.session)
-            for half, index in zip(halves, writer.indices, strict=True):
-                half.resume(index)
             close_strays(writer, device.session, self._kept | {device.supervision.line, opened})
+        for half, index in zip(_halves(rings), writer.indices, strict=True):
+            half.resume(index)
         for lane in connection.lanes:
             lane.commit = writer.commit
             mark(lane, self._point)
@@ -119,6 +123,10 @@ class Lives:
                 "a request that has ended %d workers is refused: %s",
                 *(past.tries, head[:_SHOWN].hex()),
             )
+
+
+def _halves(rings: Iterable[BoundRing]) -> list[ConsumerRing | ProducerRing]:
+    return [half for ring in rings for half in (ring.requests, ring.replies)]
 
 
 def _open_descriptors() -> frozenset[int]:

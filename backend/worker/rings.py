@@ -44,14 +44,13 @@ class BoundRing(NamedTuple):
             pages.close()
 
     def mapped_again(self, mapper: GrantMapper, domid: Domid) -> BoundRing:
-        """The same ring in another process, where it is to go on from the same indices.
+        """The same ring in another process, not to be used before ``resume`` of both halves: the
+        indices that the peer sees are of where the process before this one has come to.
 
         Nothing is read of the interface page that a frontend has said before.  Raises ``OSError``.
         """
         page, data = mapper.map(domid, self.grefs[:1]), mapper.map(domid, self.grefs[1:])
         requests, replies = _halves(page, data, self.number)
-        requests.resume(self.requests.index)
-        replies.resume(self.replies.index)
         return self._replace(requests=requests, replies=replies, pages=(page, data))
 
 

@@ -36,6 +36,16 @@ class Served(Guest):
     channel: ControlChannel
     """The supervisor's end."""
 
+    def answer(self, ring: int) -> Message:
+        """The next reply of a ring."""
+        return decode_frame(self.receive(ring))
+
+    def put(self, request: Message, ring: int) -> None:
+        """Send a request without a word."""
+        requests, frame = self.rings[ring].requests, encode(request)
+        requests.put(0, frame)
+        requests.advance(len(frame))
+
     def ask(self, request: Message, data: bytes = b"") -> tuple[Message, bytes]:
         """The reply and the data beside it."""
         self.send(encode(request, len(data)) + data if data else encode(request))
@@ -46,7 +56,7 @@ class Served(Guest):
 
 
 @contextmanager
-def served(export: Path, walls: str) -> Iterator[Served]:
+def served(export: Path, walls: str, rings: int = 1) -> Iterator[Served]:
     """A device that shows ``export``."""
     with (
         tempfile.TemporaryDirectory(prefix="xf") as name,
@@ -55,15 +65,15 @@ def served(export: Path, walls: str) -> Iterator[Served]:
         hypervisor.create_domain(5)
         platform = f"embedded:{name}/hv"
         with Served(platform, 5) as guest:
-            ring = guest.share_ring(4)
+            offers = [guest.share_ring(4).offer for _ in range(rings)]
             switch = os.memfd_create("switch")
             os.ftruncate(switch, 4096)
             memory = mmap.mmap(switch, 4096)
             guest.words = memoryview(memory).cast("Q")
             ours, theirs = control.pair()
             channel = guest.channel = ControlChannel(ours)
-            arguments = [platform, str(export), name, ring.page.grefs[0], ring.port]
-            arguments += [theirs.fileno(), switch, walls]
+            shown = ",".join(f"{offer.ring_ref}:{offer.event_channel}" for offer in offers)
+            arguments = (platform, export, name, shown, theirs.fileno(), switch, walls)
             guest.process = subprocess.Popen(
                 [sys.executable, str(PROCESS), *map(str, arguments)],
                 pass_fds=(theirs.fileno(), switch),

@@ -1,5 +1,5 @@
 """A device's process whose workers end where a test says: device_process.py PLATFORM EXPORT PLACE
-REF PORT CONTROL SWITCH WALLS.
+REF:PORT[,...] CONTROL SWITCH WALLS.
 
 SWITCH is a memory file of three numbers: how many steps were taken, the one to end at (0: none),
 and whether to end whenever a request has begun that must not be done twice.
@@ -22,7 +22,7 @@ from backend.worker.start import main
 from protocol.xenpv.device import RingOffer
 from protocol.xenpv.ids import Devid, Domid, Evtchn, Gref
 
-platform, export, place, ref, port, control, switch, walls = sys.argv[1:]
+platform, export, place, offers, control, switch, walls = sys.argv[1:]
 words = memoryview(mmap.mmap(int(switch), 4096)).cast("Q")
 
 
@@ -45,7 +45,10 @@ main(
         allowed_exports=(),
         quota_dir=place,
         workers_dir=place,
-        rings=(RingOffer(Gref(int(ref)), Evtchn(int(port))),),
+        rings=tuple(
+            RingOffer(Gref(ref), Evtchn(port))
+            for ref, port in (map(int, offer.split(":")) for offer in offers.split(","))
+        ),
         max_order=9,
         max_msize=1 << 20,
         max_fids=1000,

@@ -44,4 +44,5 @@ def test_places_of_what_is_stored_on_its_own() -> None:
     assert (halves[layout.CONTROL_HALF], halves[layout.OUTLIVES_HALF]) == (4, 5)
     assert (halves[layout.SERVING_HALF], halves[layout.USED_HALF]) == (7, 8)
     assert layout.BEGUN_AT % 8 == layout.SLOT_SIZE % 8 == 0
-    assert layout.BEGUN_AT + layout.BEGUN.sizeof() <= layout.SLOTS_AT
+    assert layout.BEGUN_SIZE % 8 == 0
+    assert layout.BEGUN_AT + layout.MAX_LANES * layout.BEGUN_SIZE <= layout.SLOTS_AT

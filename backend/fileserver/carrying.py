@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
-    from protocol.ninep.messages import Request, Twrite
+    from protocol.ninep.ids import Tag
+    from protocol.ninep.messages import Message, Request, Twrite
 
 R = TypeVar("R", bound="Request")
 T = TypeVar("T")
@@ -29,6 +30,18 @@ class Carrying(Protocol):
         request: R,
     ) -> T:
         """What ``handler`` gives or raises, perhaps without calling it."""
+
+    def owe(self, lane: Lane, request: Message, frame: bytes) -> None:
+        """A request is taken that is answered later; ``frame`` is all of it but data."""
+
+    def owe_reply(self, lane: Lane, tag: Tag, reply: bytes) -> None:
+        """The reply to the request that is taken next waits for room."""
+
+    def cancelled(self, tag: Tag) -> None:
+        """What waits on this tag gets no reply."""
+
+    def forget(self) -> None:
+        """A new session: what the old one asked gets no reply."""
 
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]

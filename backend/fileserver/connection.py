@@ -103,7 +103,7 @@ class Connection:
             Tread: self._read,
             Twrite: self._write,
             Treaddir: self._readdir,
-            Tflush: self.in_flight.flush,
+            Tflush: self._flush,
             Tversion: self._version,
         }
         self._answers: dict[type[Message], Answer] = {Tversion: self._version}
@@ -148,6 +148,14 @@ class Connection:
         lane.take(size)
         lane.notify()
         return head[:size]
+
+    def again(self, number: int, frame: bytes) -> None:
+        """Answer a request that came on a lane to a worker before this one, which took it.
+
+        Raises ``RingError``.
+        """
+        size, kind, tag = _HEADER.unpack_from(frame)
+        self._answer(self.lanes[number], frame, size, kind, tag)
 
     def held(self) -> bool:
         """Whether something waits that may come without an event: call ``service`` before long.
@@ -239,6 +247,8 @@ class Connection:
         lane.stalled = False
         if reply is not None:
             self._send(lane, reply)
+            if self._carrying is not None and lane.serving:
+                self._carrying.owe_reply(lane, tag, reply)
         return True
 
     def _reply(self, lane: Lane, head: bytes, size: int, kind: int) -> bytes | None:
@@ -259,7 +269,10 @@ class Connection:
         answer = self._answers.get(type(request))
         if answer is None:
             raise self._not_allowed(type(request))
-        return answer(lane, request)
+        reply = answer(lane, request)
+        if reply is None and self._carrying is not None and lane.serving:
+            self._carrying.owe(lane, request, head)
+        return reply
 
     def _not_allowed(self, kind_of: type[Message]) -> OSError:
         if self.session.dialect is None:
@@ -273,11 +286,18 @@ class Connection:
         if self._carrying is None:
             reply = version(self.session, request)
         else:
+            self._carrying.forget()
             reply = self._carrying.carry_out(version, lane, self.session, request)
         dialect = self.session.dialect
         if dialect is not None:
             self.go_on(dialect)
         return encode(reply)
+
+    def _flush(self, lane: Lane, request: Tflush) -> None:
+        self.in_flight.check_flush()
+        if self._carrying is not None:
+            self._carrying.cancelled(request.oldtag)
+        self.in_flight.flush(lane, request)
 
     def _answer_to(self, kind: type[Message]) -> Answer:
         if kind in self._pumped:

@@ -56,7 +56,7 @@ class HeldFlushes:
 
     def after_reply(self, oldtag: Tag, lane: Lane, reply: bytes) -> None:
         """Hold ``reply`` until ``answered(oldtag)``.  ``OSError`` EAGAIN when too many wait."""
-        self._check_room()
+        self.check_room()
         self._running.setdefault(oldtag, []).append((lane, reply))
 
     def answered(self, oldtag: Tag) -> None:
@@ -69,7 +69,7 @@ class HeldFlushes:
 
         Raises ``OSError`` EAGAIN when too many wait, ``RingError``.
         """
-        self._check_room()
+        self.check_room()
         self._hold(lane, reply)
 
     def release(self) -> None:
@@ -104,6 +104,7 @@ class HeldFlushes:
     def _passed(lane: Lane, mark: int) -> bool:
         return lane.sent - lane.unread() >= mark
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Let another flush pass.  Raises ``OSError`` EAGAIN when too many wait."""
         if len(self) >= MAX_HELD:
             raise OSError(errno.EAGAIN, f"{MAX_HELD} flushes are waiting already")

@@ -65,6 +65,10 @@ class InFlight:
             return run_now(answer)
         return self._offload.start(lane, tag, answer)
 
+    def check_flush(self) -> None:
+        """Let a flush pass.  Raises ``OSError`` EAGAIN when too many wait."""
+        self._flushes.check_room()
+
     def flush(self, lane: Lane, request: Tflush) -> None:
         """Send Rflush, now or when it may be sent; a parked request gets no other reply.
 

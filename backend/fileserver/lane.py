@@ -66,6 +66,7 @@ class Lane:
         "_unnotified",
         "commit",
         "replies",
+        "replying",
         "requests",
         "sent",
         "serving",
@@ -89,6 +90,8 @@ class Lane:
         the request that is over, and of the reply that lies in place.  A journal's."""
         self.serving = 0
         """Bytes of the request that is being served, until its outcome has been committed."""
+        self.replying = b""
+        """The reply that is being published, where it is known whole."""
         self.sent = 0
         """Bytes of all replies ever published here: the clock of ``unread``."""
 
@@ -98,6 +101,7 @@ class Lane:
             self.waiting.append(reply)
             return
         self.replies.put(0, reply)
+        self.replying = reply
         self.publish(len(reply))
 
     def publish(self, length: int) -> None:
@@ -105,6 +109,7 @@ class Lane:
         if self.commit is not None:
             self.commit(self, self.serving, length)
             self.serving = 0
+            self.replying = b""
         self.replies.advance(length)
         self.sent += length
         self._unnotified += length
@@ -130,6 +135,7 @@ class Lane:
                 return False
             reply = self.waiting.popleft()
             self.replies.put(0, reply)
+            self.replying = reply
             self.publish(len(reply))
         return True
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backend.fileserver.session import Session
     from backend.journal.layout import Begun
     from backend.journal.writer import Writer
+    from protocol.ninep.ids import Tag
     from protocol.ninep.messages import Message, Request
 
     Point = Callable[[str], None]
@@ -40,6 +41,20 @@ class Carrier:
 
     def serve(self, lane: int | None) -> None:
         self._writer.serve(lane)
+
+    def owe(self, lane: Lane, request: Message, frame: bytes) -> None:
+        writer = self._writer
+        writer.debts.owe_request(writer.number + 1, writer.lane_number(lane), request, frame)
+
+    def owe_reply(self, lane: Lane, tag: Tag, reply: bytes) -> None:
+        writer = self._writer
+        writer.debts.owe_reply(writer.number + 1, writer.lane_number(lane), tag, reply)
+
+    def cancelled(self, tag: Tag) -> None:
+        self._writer.debts.cancelled(self._writer.number + 1, tag)
+
+    def forget(self) -> None:
+        self._writer.debts.forget(self._writer.number + 1)
 
     def carry_out(
         self,

@@ -8,7 +8,7 @@ import os
 from enum import IntEnum
 from typing import Any, Final
 
-from backend.journal import layout
+from backend.journal import debts, layout
 from backend.journal.layout import Begun
 from protocol.ninep.dialects import Dialect
 
@@ -20,16 +20,15 @@ class Uncovered(IntEnum):
     """Why a state is not one that the next worker could go on from, by number in a commit."""
 
     NOT = 0
-    ROOM = 1
-    WAITING = 2
-    LOCKED = 3
-    ODD = 4
-    DIALECT = 5
+    WAITING = 1
+    LOCKED = 2
+    ODD = 3
+    DIALECT = 4
 
 
 WHY_UNCOVERED: Final[dict[int, str]] = {
-    Uncovered.ROOM: "a reply waits for room in a ring",
-    Uncovered.WAITING: "a request waits: for a disk, a lock or a channel",
+    Uncovered.WAITING: "a request waits: for a lock, for a file that its fid stands for no more, or"
+    " for room for a long reply",
     Uncovered.LOCKED: "a file is locked",
     Uncovered.ODD: "a fid stands for an extended attribute, or for a file of another file system",
     Uncovered.DIALECT: "its dialect is not 9P2000.L",
@@ -44,7 +43,7 @@ class Journal:
         self.lanes: Final = lanes
         # A fid has one slot for itself and at most one for its place; what replaces them is
         # written before they can be used again.
-        self.slots: Final = 4 * max_fids + 64
+        self.slots: Final = 4 * max_fids + 2 * debts.MOST + 64
         size = layout.journal_size(self.slots)
         fd = os.memfd_create("xen-fileproxy-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:

@@ -69,10 +69,12 @@ SLOT = Struct(
     "name" / Bytes(MAX_NAME),
 )
 
-FREE, FID, PLACE = 0, 1, 2
+FREE, FID, PLACE, REQUEST, REPLY = range(5)
 """Kinds of slots.  A place's ``node`` is its directory's descriptor, ``name`` its name there; a
 fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
-place that is renamed gets another slot, and its fids keep theirs."""
+place that is renamed gets another slot, and its fids keep theirs.  Of a request that was taken and
+not answered, and of a reply that waits for room, ``name`` is the message, ``node`` the lane,
+``file`` the tag, and ``place`` counts them; ``key`` is the fid that a request stands on."""
 
 COMMITS_AT: Final = 128
 COMMIT_SIZE: Final[int] = COMMIT.sizeof()

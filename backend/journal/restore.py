@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.fileserver.fids import FidState
 from backend.fileserver.files import NO_CHANGE, UNOPENED
 from backend.fileserver.local_files import LocalDirectory
 from backend.journal import layout
 from backend.journal.journal import DIALECTS
-from backend.journal.layout import FID, FREE, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Slot
+from backend.journal.layout import (
+    FID,
+    FREE,
+    PLACE,
+    REPLY,
+    REQUEST,
+    SLOT_PACKING,
+    SLOT_SIZE,
+    SLOTS_AT,
+    Slot,
+)
 from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 _STRAYS: Final = 256
 """More descriptors than one request has open beside those of the fids."""
 
+_OWED: Final = (REQUEST, REPLY)
 _NOBODY: Final = NO_CHANGE & 0xFFFF_FFFF
 
 
@@ -38,23 +49,32 @@ class RestoreError(Exception):
     """A journal that nobody can go on from; the text says what is wrong."""
 
 
-def restore(writer: Writer, session: Session) -> list[Begun]:
-    """Fill ``session`` and ``writer``; of each lane, what may have been carried out uncommitted.
+class Unfinished(NamedTuple):
+    """What the worker before us was about."""
 
-    Raises ``RestoreError``.
-    """
+    begun: list[Begun]
+    """Of each lane, what may have been carried out uncommitted."""
+    owed: list[Slot]
+    """What it had taken and not answered, oldest first."""
+
+
+def restore(writer: Writer, session: Session) -> Unfinished:
+    """Fill ``session`` and ``writer``.  Raises ``RestoreError``."""
     journal = writer.journal
     number = journal.committed
     if not number:
-        return []
+        return Unfinished([], [])
     commit = journal.last_commit()
     if commit.number != number or commit.dialect >= len(DIALECTS):
         raise RestoreError("the last commit is damaged")
     dialect = DIALECTS[commit.dialect]
     session.dialect = dialect
     session.msize = min(commit.msize, session.max_msize)
+    slots = _slots(writer, number)
     try:
-        _restore_fids(writer, session, _slots(writer, number))
+        _restore_fids(writer, session, slots)
+        held = [entry for entry in slots if entry[1].kind in _OWED]
+        owed = writer.debts.restored(held, journal.lanes)
     except (OSError, LookupError, ValueError) as error:
         raise RestoreError(f"a fid cannot be had again: {error}") from error
     writer.indices[:] = [
@@ -62,7 +82,8 @@ def restore(writer: Writer, session: Session) -> list[Begun]:
         for pair in commit.indices[: journal.lanes]
         for index in (pair.consumed, pair.produced)
     ]
-    return [journal.begun(lane) for lane in range(journal.lanes)]
+    begun = [journal.begun(lane) for lane in range(journal.lanes)]
+    return Unfinished(begun, owed)
 
 
 def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from backend.fileserver.files import UNOPENED
 from backend.fileserver.local_files import LocalDirectory, LocalFile
 from backend.journal import layout
+from backend.journal.debts import Debts
 from backend.journal.journal import DIALECTS, Uncovered
 from backend.journal.layout import FID, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Begun, Slot
 from backend.journal.touched import touched
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from backend.fileserver.fids import FidState
     from backend.fileserver.files import File
-    from backend.fileserver.in_flight import InFlight
     from backend.fileserver.lane import Lane
     from backend.fileserver.places import Place
     from backend.fileserver.session import Session
@@ -59,10 +59,8 @@ class KnownPlace(NamedTuple):
 class Writer:
     """What the worker of the moment writes down."""
 
-    def __init__(
-        self, journal: Journal, session: Session, lanes: Sequence[Lane], in_flight: InFlight
-    ) -> None:
-        """``in_flight`` is what the session owes on ``lanes``."""
+    def __init__(self, journal: Journal, session: Session, lanes: Sequence[Lane]) -> None:
+        """``lanes`` are those that the session is served on."""
         self.journal: Final = journal
         self.appending: Final[set[Fid]] = set()
         """Fids whose files are written at their ends, wherever those are."""
@@ -72,10 +70,9 @@ class Writer:
         self.free: Final[list[int]] = []
         self.used = 0
         self.number = journal.committed
+        self.debts: Final = Debts(self._write, self._retire)
+        self._owed = self.debts.owed
         self._session = session
-        self._lanes = tuple(lanes)
-        self._in_flight = in_flight
-        self._running = in_flight.running
         self._locking = False
         """Whether a lock was asked for, and may be held."""
         self._odd: Final[set[Fid]] = set()
@@ -89,7 +86,7 @@ class Writer:
         self._pack = layout.commit_packing(len(lanes)).pack_into
         self.indices: Final[list[int]] = []
         """Of each lane in turn: where its requests and its replies have come to."""
-        self._at = {lane: 2 * number for number, lane in enumerate(self._lanes)}
+        self._at = {lane: 2 * number for number, lane in enumerate(lanes)}
         session.places.changed = set()
 
     def serve(self, lane: int | None) -> None:
@@ -120,13 +117,15 @@ class Writer:
         session = self._session
         if self._touched or session.places.changed:
             self._note(number)
+        if self._owed and lane.replying:
+            self.debts.paid(number, self.lane_number(lane), lane.replying)
         at = self._at[lane]
         indices = self.indices
         indices[at] = indices[at] + consumed & INDEX_MASK
         indices[at + 1] = indices[at + 1] + produced & INDEX_MASK
         dialect = session.dialect
         uncovered = 0
-        if dialect is not _COVERED_DIALECT or self._odd or self._locking or self._is_busy():
+        if dialect is not _COVERED_DIALECT or self._odd or self._locking or self.debts.lost:
             uncovered = self._uncovered().value
         self._pack(
             self._memory,
@@ -168,22 +167,13 @@ class Writer:
         if file.writable and fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND:
             self.appending.add(fid)
 
-    def _is_busy(self) -> bool:
-        """Whether anything waits that no commit knows of."""
-        for lane in self._lanes:
-            if lane.waiting:
-                return True
-        return self._in_flight.waiting or bool(self._running)
-
     def _uncovered(self) -> Uncovered:
         session = self._session
         if session.dialect not in DIALECTS:
             return Uncovered.DIALECT
         if self._odd:
             return Uncovered.ODD
-        if any(lane.waiting for lane in self._lanes):
-            return Uncovered.ROOM
-        if self._is_busy():
+        if self.debts.lost:
             return Uncovered.WAITING
         self._locking = len(session.locks) > 0
         return Uncovered.LOCKED if self._locking else Uncovered.NOT
@@ -194,6 +184,8 @@ class Writer:
         for fid in dict.fromkeys(self._touched):
             self._retire(self.fids.pop(fid, None), number)
             self._odd.discard(fid)
+            if self._owed:
+                self.debts.fid_changed(number, fid)
             self.appending.discard(fid)
             if fid in table:
                 self._note_fid(fid, table[fid], number)

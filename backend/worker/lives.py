@@ -11,8 +11,9 @@ from backend.confinement.descriptors import is_open
 from backend.confinement.walls import Refused
 from backend.journal.carrying import Carrier
 from backend.journal.journal import Journal
+from backend.journal.layout import REQUEST
 from backend.journal.points import mark
-from backend.journal.restore import RestoreError, close_strays, restore
+from backend.journal.restore import RestoreError, Unfinished, close_strays, restore
 from backend.journal.writer import Writer
 from backend.worker.control import Failed, shortened
 from backend.worker.keeper import TRIES, GivenUpError, Past, keep
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from backend.fileserver.connection import Connection
     from backend.fileserver.local_tree import LocalTree
     from backend.journal.carrying import Point
-    from backend.journal.layout import Begun
+    from backend.journal.layout import Slot
     from backend.worker.device import Device
     from backend.worker.rings import BoundRing
     from protocol.xenpv.ring import ConsumerRing, ProducerRing
@@ -92,14 +93,14 @@ class Lives:
         )
         device = device._replace(rings=rings)
         connection = device.connect()
-        writer = Writer(self._journal, connection.session, connection.lanes, connection.in_flight)
+        writer = Writer(self._journal, connection.session, connection.lanes)
         writer.indices[:] = [half.index for half in _halves(self._device.rings)]
         cast("LocalTree", device.session.tree).descriptors.dispose = writer.close_later
         device.wall_in()
-        begun: list[Begun] = []
+        unfinished = Unfinished([], [])
         if past is not None:
             opened = connection.completion_fd
-            begun = restore(writer, device.session)
+            unfinished = restore(writer, device.session)
             close_strays(writer, device.session, self._kept | {device.supervision.line, opened})
         for half, index in zip(_halves(rings), writer.indices, strict=True):
             half.resume(index)
@@ -107,9 +108,10 @@ class Lives:
             lane.commit = writer.commit
             mark(lane, self._point)
             lane.told()
-        connection.carried_by(Carrier(writer, begun, self._point))
+        connection.carried_by(Carrier(writer, unfinished.begun, self._point))
         if device.session.dialect is not None:
             connection.go_on(device.session.dialect)
+        pay(connection, unfinished.owed)
         if past is not None and past.tries >= TRIES:
             self._refuse(connection, past)
         return device.serve(connection)
@@ -123,6 +125,16 @@ class Lives:
                 "a request that has ended %d workers is refused: %s",
                 *(past.tries, head[:_SHOWN].hex()),
             )
+
+
+def pay(connection: Connection, owed: Iterable[Slot]) -> None:
+    """Carry out again, or say, what the worker before us has left.  Raises ``RingError``."""
+    for slot in owed:
+        message = slot.name[: slot.length]
+        if slot.kind == REQUEST:
+            connection.again(slot.node, message)
+        else:
+            connection.lanes[slot.node].waiting.append(message)
 
 
 def _halves(rings: Iterable[BoundRing]) -> list[ConsumerRing | ProducerRing]:

@@ -56,7 +56,7 @@ class Served(Guest):
 
 
 @contextmanager
-def served(export: Path, walls: str, rings: int = 1) -> Iterator[Served]:
+def served(export: Path, walls: str, rings: int = 1, order: int = 4) -> Iterator[Served]:
     """A device that shows ``export``."""
     with (
         tempfile.TemporaryDirectory(prefix="xf") as name,
@@ -65,7 +65,7 @@ def served(export: Path, walls: str, rings: int = 1) -> Iterator[Served]:
         hypervisor.create_domain(5)
         platform = f"embedded:{name}/hv"
         with Served(platform, 5) as guest:
-            offers = [guest.share_ring(4).offer for _ in range(rings)]
+            offers = [guest.share_ring(order).offer for _ in range(rings)]
             switch = os.memfd_create("switch")
             os.ftruncate(switch, 4096)
             memory = mmap.mmap(switch, 4096)

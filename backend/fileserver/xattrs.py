@@ -34,16 +34,22 @@ MAX_NAME: Final = 255
 class ValueReader(Unopened):
     """A value, or a list of names, as it was when Txattrwalk asked for it."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("so_far",)
 
     def __init__(self, value: bytes) -> None:
-        self._value: Final = value
+        self.so_far: Final = value
+        """All there is."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.so_far)
 
     def read(self, buffers: Sequence[memoryview], offset: int) -> int:
         done = 0
         for buffer in buffers:
             # Beyond the end a slice is empty, however large the offset.
-            part = self._value[offset + done : offset + done + len(buffer)]
+            part = self.so_far[offset + done : offset + done + len(buffer)]
             buffer[: len(part)] = part
             done += len(part)
         return done
@@ -52,23 +58,42 @@ class ValueReader(Unopened):
 class ValueWriter(Unopened):
     """A value that comes in pieces, each beginning where the ones before it end, or within them."""
 
-    __slots__ = ("_flags", "_name", "_node", "_size", "_tree", "_value")
+    __slots__ = ("_node", "_tree", "flags", "name", "size", "so_far")
 
-    def __init__(self, tree: Tree, node: Node, name: bytes, size: int, flags: int) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        node: Node,
+        name: bytes,
+        size: int,
+        flags: int,
+        *,
+        so_far: bytes = b"",
+    ) -> None:
+        """Of ``size`` bytes ``so_far`` have come."""
         self._tree: Final = tree
         self._node: Final = node.hold()
-        self._name: Final = name
-        self._size: Final = size
-        self._flags: Final = flags
-        self._value = bytearray()
+        self.name: Final = name
+        self.size: Final = size
+        self.flags: Final = flags
+        self.so_far: Final = bytearray(so_far)
+
+    @property
+    def removes(self) -> bool:
+        """Whether the attribute is to be removed: see ``close``."""
+        return not self.size and self.flags == XATTR_REPLACE
+
+    def current(self) -> bytes:
+        """The attribute's value now.  Raises ``OSError`` ENODATA."""
+        return self._tree.xattr_get(self._node, self.name)
 
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
         count = sum(map(len, buffers))
-        if offset + count > self._size:
-            raise OSError(errno.ENOSPC, f"the value was to have {self._size} bytes")
-        if offset > len(self._value):
-            raise OSError(errno.EINVAL, f"bytes {len(self._value)} to {offset} are missing")
-        self._value[offset : offset + count] = b"".join(buffers)
+        if offset + count > self.size:
+            raise OSError(errno.ENOSPC, f"the value was to have {self.size} bytes")
+        if offset > len(self.so_far):
+            raise OSError(errno.EINVAL, f"bytes {len(self.so_far)} to {offset} are missing")
+        self.so_far[offset : offset + count] = b"".join(buffers)
         return count
 
     def close(self) -> None:
@@ -79,14 +104,12 @@ class ValueWriter(Unopened):
         replace another is taken for a removal.  QEMU removes whenever the size is 0.
         """
         try:
-            if len(self._value) != self._size:
-                raise OSError(
-                    errno.EINVAL, f"{len(self._value)} bytes of {self._size} were written"
-                )
-            if not self._size and self._flags == XATTR_REPLACE:
-                self._tree.xattr_remove(self._node, self._name)
+            if len(self.so_far) != self.size:
+                raise OSError(errno.EINVAL, f"{len(self.so_far)} bytes of {self.size} were written")
+            if self.removes:
+                self._tree.xattr_remove(self._node, self.name)
             else:
-                self._tree.xattr_set(self._node, self._name, bytes(self._value), self._flags)
+                self._tree.xattr_set(self._node, self.name, bytes(self.so_far), self.flags)
         finally:
             self._node.release()
 

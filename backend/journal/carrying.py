@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from backend.fileserver import io
-from backend.journal.once import ONCE, appended, look
+from backend.journal.once import ONCE, appended
 from protocol.ninep.messages import TYPE_NUMBERS, Twrite
 
 if TYPE_CHECKING:
@@ -75,9 +75,11 @@ class Carrier:
             reply = cast("T | None", once.finish(session, request, begun))
             return handler(session, request) if reply is None else reply
         try:
-            before = look(once.entry(session, request))
+            before = once.before(session, request)
         except (OSError, ValueError):
             return handler(session, request)  # which finds the same wrong with it
+        if before is None:
+            return handler(session, request)
         self._writer.begin(lane, TYPE_NUMBERS[kind], before)
         self._point("begun")
         answer = handler(session, request)
@@ -87,7 +89,10 @@ class Carrier:
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]
     ) -> int:
-        if request.fid not in self._writer.appending:
+        if request.fid not in self._writer.attended:
+            return io.write(session, request, buffers)
+        if request.fid in self._writer.values.rooms:
+            self._writer.touch(request)
             return io.write(session, request, buffers)
         state = session.fids[request.fid]
         begun = self._begun(lane, request)

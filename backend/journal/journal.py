@@ -30,7 +30,8 @@ WHY_UNCOVERED: Final[dict[int, str]] = {
     Uncovered.WAITING: "a request waits: for a lock, for a file that its fid stands for no more, or"
     " for room for a long reply",
     Uncovered.LOCKED: "a file is locked",
-    Uncovered.ODD: "a fid stands for an extended attribute, or for a file of another file system",
+    Uncovered.ODD: "a fid stands for a file of another file system, or for one of more attributes"
+    " than there is room for",
     Uncovered.DIALECT: "its dialect is not 9P2000.L",
 }
 

@@ -69,12 +69,21 @@ SLOT = Struct(
     "name" / Bytes(MAX_NAME),
 )
 
-FREE, FID, PLACE, REQUEST, REPLY = range(5)
+FREE, FID, PLACE, REQUEST, REPLY, XATTR = range(6)
 """Kinds of slots.  A place's ``node`` is its directory's descriptor, ``name`` its name there; a
 fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
 place that is renamed gets another slot, and its fids keep theirs.  Of a request that was taken and
 not answered, and of a reply that waits for room, ``name`` is the message, ``node`` the lane,
-``file`` the tag, and ``place`` counts them; ``key`` is the fid that a request stands on."""
+``file`` the tag, and ``place`` counts them; ``key`` is the fid that a request stands on.  Of a fid
+that stands for an extended attribute ``name`` is that one's, ``file`` the block in which its value
+lies, and ``dev`` how many bytes of it there are, and, in the lower half, are to be."""
+
+WRITTEN: Final = 1 << 31
+"""Among the flags of a fid that stands for an attribute that is being written."""
+
+BLOCK: Final = 4096
+BLOCKS: Final = 1024
+"""For values of attributes, behind the slots: as much as fids may hold (``limits``)."""
 
 COMMITS_AT: Final = 128
 COMMIT_SIZE: Final[int] = COMMIT.sizeof()
@@ -137,4 +146,9 @@ class Slot(NamedTuple):
 
 def journal_size(slots: int) -> int:
     """Bytes of a journal; what was never written takes no memory."""
-    return SLOTS_AT + slots * SLOT_SIZE
+    return values_at(slots) + BLOCKS * BLOCK
+
+
+def values_at(slots: int) -> int:
+    """Where the blocks begin."""
+    return -(-(SLOTS_AT + slots * SLOT_SIZE) // BLOCK) * BLOCK

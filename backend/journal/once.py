@@ -8,6 +8,8 @@ worker that finds such a record, of a request that was never committed, looks ag
 - Tlink: if nothing had the name, and the fid's file has it now.  It is answered.
 - Tunlinkat, Tremove: if the name was a file's, which has it no more.  Places and fid end.
 - Trenameat, Trename: if the file with the old name has the new one now.  Places move.
+- Tclunk of an attribute's value: if it was not there, and is there now with this value; or, if it
+  is to be removed, was there and is not.  The fid ends.
 - Twrite with O_APPEND: if the data is in what was appended since.  What is missing follows.
 
 Everything else can be done twice: what only looks; Twrite at an offset, Tsetattr, Tfsync, which
@@ -16,6 +18,7 @@ lead to the same state; what changes the session only, which a worker that dies 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from types import MappingProxyType
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from backend.fileserver import changes, opening
 from backend.fileserver.names import check_name
+from backend.fileserver.xattrs import ValueWriter
 from protocol.ninep import messages as m
 from protocol.ninep.flags import DOTL_EXCL, DOTL_TRUNC
 
@@ -70,8 +74,9 @@ def _is(before: Before | Begun, now: Before) -> bool:
 class Once(NamedTuple):
     """How one kind of request is done once; ``Any`` is its message."""
 
-    entry: Callable[[Session, Any], Entry]
-    """The name that it makes, takes away or moves.  Raises ``OSError`` where it will fail."""
+    before: Callable[[Session, Any], Before | None]
+    """How what it is about is now; ``None`` where it may be done twice.  Raises ``OSError`` where
+    it will fail."""
     finish: Callable[[Session, Any, Begun], Message | None]
     """The reply, if it has happened; else ``None``: it is to be carried out."""
 
@@ -100,6 +105,10 @@ def _place(session: Session, request: m.Trename | m.Tremove) -> Entry:
     if place is None or place.parent is None:
         raise FileNotFoundError
     return Entry(place.parent, place.name)
+
+
+def _looked(entry: Callable[[Session, Any], Entry]) -> Callable[[Session, Any], Before]:
+    return lambda session, request: look(entry(session, request))
 
 
 def _made(entry: Entry, kind: int, begun: Begun) -> bool:
@@ -205,17 +214,47 @@ def _moved(session: Session, old: Entry, new: Entry, begun: Begun) -> bool:
     return True
 
 
+def _attribute(session: Session, request: m.Tclunk) -> Before | None:
+    """Whether the attribute is there that is set or removed when the fid is clunked."""
+    file = session.fids[request.fid].file
+    return (int(_current(file) is not None), 0, 0, 0, 0) if type(file) is ValueWriter else None
+
+
+def _current(value: ValueWriter) -> bytes | None:
+    try:
+        return value.current()
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        return None
+
+
+def _clunk(session: Session, request: m.Tclunk, begun: Begun) -> Message | None:
+    value = session.fids[request.fid].file
+    if type(value) is not ValueWriter or len(value.so_far) != value.size:
+        return None
+    now = _current(value)
+    if value.removes:
+        if not begun.exists or now is not None:
+            return None
+    elif begun.exists or now != bytes(value.so_far):
+        return None
+    session.fids.end(request.fid).discard()
+    return m.Rclunk(request.tag)
+
+
 ONCE: Final[Mapping[type[Message], Once]] = MappingProxyType(
     {
-        m.Tmkdir: Once(_DFID, _mkdir),
-        m.Tsymlink: Once(_FID, _symlink),
-        m.Tmknod: Once(_DFID, _mknod),
-        m.Tlcreate: Once(_FID, _lcreate),
-        m.Tlink: Once(_DFID, _link),
-        m.Tunlinkat: Once(_DIRFID, _unlinkat),
-        m.Tremove: Once(_place, _remove),
-        m.Trenameat: Once(_old_name, _renameat),
-        m.Trename: Once(_place, _rename),
+        m.Tmkdir: Once(_looked(_DFID), _mkdir),
+        m.Tsymlink: Once(_looked(_FID), _symlink),
+        m.Tmknod: Once(_looked(_DFID), _mknod),
+        m.Tlcreate: Once(_looked(_FID), _lcreate),
+        m.Tlink: Once(_looked(_DFID), _link),
+        m.Tunlinkat: Once(_looked(_DIRFID), _unlinkat),
+        m.Tremove: Once(_looked(_place), _remove),
+        m.Trenameat: Once(_looked(_old_name), _renameat),
+        m.Trename: Once(_looked(_place), _rename),
+        m.Tclunk: Once(_attribute, _clunk),
     }
 )
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.fileserver.fids import FidState
-from backend.fileserver.files import NO_CHANGE, UNOPENED
+from backend.fileserver.files import NO_CHANGE, Unopened
 from backend.fileserver.local_files import LocalDirectory
 from backend.journal import layout
 from backend.journal.journal import DIALECTS
@@ -24,6 +24,7 @@ from backend.journal.layout import (
     SLOT_PACKING,
     SLOT_SIZE,
     SLOTS_AT,
+    XATTR,
     Slot,
 )
 from backend.journal.writer import KnownPlace, Writer
@@ -94,7 +95,7 @@ def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:
     known = {*kept, *(place.parent.fd for place in writer.places if place.parent is not None)}
     for state in session.fids.values():
         known.add(state.node.fd)
-        if state.file is not UNOPENED:
+        if not isinstance(state.file, Unopened):
             known.add(state.file.fileno())
     for fd in range(max(known) + _STRAYS):
         if fd not in known:
@@ -131,7 +132,7 @@ def _restore_fids(writer: Writer, session: Session, slots: list[tuple[int, Slot]
             writer.last_place = max(writer.last_place, slot.place)
     given: set[int] = set()
     for index, slot in slots:
-        if slot.kind != FID:
+        if slot.kind not in (FID, XATTR):
             continue
         where = None
         if slot.place:
@@ -143,7 +144,9 @@ def _restore_fids(writer: Writer, session: Session, slots: list[tuple[int, Slot]
         state = FidState(nodes.at(slot.node, slot.ino).hold(), where, uid)
         session.fids.add(Fid(slot.key), state)
         writer.fids[Fid(slot.key)] = index
-        if slot.file >= 0:
+        if slot.kind == XATTR:
+            _restore_value(writer, session, Fid(slot.key), slot)
+        elif slot.file >= 0:
             _reopen(writer, session, tree, Fid(slot.key), slot.file)
     nodes.release()
 
@@ -156,6 +159,14 @@ def _reopen(writer: Writer, session: Session, tree: LocalTree, fid: Fid, fd: int
     slots.take()
     state.set_open(file, slots)
     writer.note_append(fid, file)
+
+
+def _restore_value(writer: Writer, session: Session, fid: Fid, slot: Slot) -> None:
+    state, slots = session.fids[fid], session.limits.xattr_bytes
+    value = writer.values.restored(fid, slot, session.tree, state.node)
+    slots.take(value.size)
+    state.set_open(value, slots, value.size)
+    writer.note_value(fid, value)
 
 
 class _Nodes:

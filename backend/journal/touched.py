@@ -25,6 +25,7 @@ _FIDS: Final[Mapping[type[Message], Callable[[Any], tuple[Fid, ...]]]] = Mapping
         m.Txattrcreate: lambda request: (request.fid,),
         m.Topen: lambda request: (request.fid,),
         m.Tcreate: lambda request: (request.fid,),
+        m.Twrite: lambda request: (request.fid,),  # of an attribute's value
     }
 )
 

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from backend.fileserver.files import UNOPENED
 from backend.fileserver.local_files import LocalDirectory, LocalFile
+from backend.fileserver.xattrs import ValueReader, ValueWriter
 from backend.journal import layout
 from backend.journal.debts import Debts
 from backend.journal.journal import DIALECTS, Uncovered
 from backend.journal.layout import FID, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Begun, Slot
 from backend.journal.touched import touched
+from backend.journal.values import Values, value_slot
 from protocol.ninep.dialects import Dialect
 from protocol.ninep.messages import Tlock
 from protocol.xenpv.ring import INDEX_MASK
@@ -62,8 +64,9 @@ class Writer:
     def __init__(self, journal: Journal, session: Session, lanes: Sequence[Lane]) -> None:
         """``lanes`` are those that the session is served on."""
         self.journal: Final = journal
-        self.appending: Final[set[Fid]] = set()
-        """Fids whose files are written at their ends, wherever those are."""
+        self.attended: Final[set[Fid]] = set()
+        """Fids that are written otherwise than at an offset of a file: at its end, wherever that
+        is, or as an attribute's value."""
         self.fids: Final[dict[Fid, int]] = {}
         self.places: Final[dict[Place, KnownPlace]] = {}
         self.last_place = 0
@@ -72,6 +75,8 @@ class Writer:
         self.number = journal.committed
         self.debts: Final = Debts(self._write, self._retire)
         self._owed = self.debts.owed
+        self.values: Final = Values(journal.memory, layout.values_at(journal.slots))
+        self._rooms = self.values.rooms
         self._session = session
         self._locking = False
         """Whether a lock was asked for, and may be held."""
@@ -144,6 +149,7 @@ class Writer:
         if self._retired:
             self.free.extend(self._retired)
             self._retired.clear()
+            self.values.committed()
         while self._unclosed:
             os.close(self._unclosed.pop())
 
@@ -165,7 +171,7 @@ class Writer:
     def note_append(self, fid: Fid, file: File) -> None:
         """Find out whether a fid's file is written at its end, wherever that is."""
         if file.writable and fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND:
-            self.appending.add(fid)
+            self.attended.add(fid)
 
     def _uncovered(self) -> Uncovered:
         session = self._session
@@ -184,9 +190,11 @@ class Writer:
         for fid in dict.fromkeys(self._touched):
             self._retire(self.fids.pop(fid, None), number)
             self._odd.discard(fid)
+            if fid in self._rooms and not self._is_same_value(fid):
+                self.values.retire(fid)
             if self._owed:
                 self.debts.fid_changed(number, fid)
-            self.appending.discard(fid)
+            self.attended.discard(fid)
             if fid in table:
                 self._note_fid(fid, table[fid], number)
         self._touched.clear()
@@ -210,7 +218,7 @@ class Writer:
         if kind is LocalFile or kind is LocalDirectory:
             opened = file.fileno()
             self.note_append(fid, file)
-        elif file is not UNOPENED:
+        elif kind is not ValueReader and kind is not ValueWriter and file is not UNOPENED:
             self._odd.add(fid)
         if node.qid.path > _PLAIN or state.remove_on_close:
             self._odd.add(fid)
@@ -219,9 +227,27 @@ class Writer:
             known = self.places.get(place)
             where = self._note_place(place, 0, number) if known is None else known.key
         user = state.uid & 0xFFFF_FFFF
-        self.fids[fid] = self._write(
-            Slot(number, 0, 0, node.qid.path, FID, 0, fid, node.fd, opened, 0, user, where, b"")
-        )
+        slot = Slot(number, 0, 0, node.qid.path, FID, 0, fid, node.fd, opened, 0, user, where, b"")
+        if kind is ValueReader or kind is ValueWriter:
+            slot = self._with_value(slot, fid, cast("ValueReader | ValueWriter", file))
+        self.fids[fid] = self._write(slot)
+
+    def _with_value(self, slot: Slot, fid: Fid, value: ValueReader | ValueWriter) -> Slot:
+        self.note_value(fid, value)
+        block = self.values.keep(fid, value)
+        if block is None:
+            self._odd.add(fid)
+            return slot
+        return value_slot(slot, value, block)
+
+    def note_value(self, fid: Fid, value: ValueReader | ValueWriter) -> None:
+        """Find out whether a fid's value is being written."""
+        if type(value) is ValueWriter:
+            self.attended.add(fid)
+
+    def _is_same_value(self, fid: Fid) -> bool:
+        state = self._session.fids.get(fid)
+        return state is not None and state.file is self._rooms[fid].value
 
     def _note_place(self, place: Place, key: int, number: int) -> int:
         """Write down a place, under a number of its own if it has none (0) yet."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
 from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.conftest import served
+from tests.backend.journal.every_point import compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.backend.journal.conftest import Served
+    from tests.backend.journal.every_point import Said
 
 TAG = Tag(1)
 ROOT, DIR, FILE, OTHER, LOG, LIST = map(Fid, range(6))
@@ -26,7 +25,7 @@ GID = 0
 NO_TIMES = (0, 0, 0, 0)
 
 
-def conversation() -> Iterator[tuple[m.Message, bytes]]:
+def conversation() -> Iterator[Said]:
     """Every request that changes something, and what shows what it did."""
     create, append = os.O_RDWR | f.DOTL_EXCL, os.O_WRONLY | f.DOTL_APPEND
     for request in (
@@ -82,55 +81,6 @@ def conversation() -> Iterator[tuple[m.Message, bytes]]:
         yield request, b"hello" if isinstance(request, m.Twrite) else b""
 
 
-def held(guest: Served) -> list[Any]:
-    """All answers, but for numbers and times that no two runs have in common."""
-    answers: list[Any] = []
-    for request, data in conversation():
-        reply, beside = guest.ask(request, data)
-        if isinstance(reply, m.Rgetattr):
-            answers.append((reply.mode, reply.nlink, reply.size))
-        elif isinstance(reply, m.Rreaddir):
-            answers.append(len(beside))
-        elif isinstance(reply, m.Rread):
-            answers.append((reply, beside))
-        else:
-            fields = reply._asdict()
-            fields.pop("qid", None)
-            fields["wqids"] = len(fields.get("wqids", ()))
-            answers.append((type(reply).__name__, fields))
-    return answers
-
-
-def found(top: Path) -> dict[str, Any]:
-    """What is there."""
-    tree = {}
-    for path in sorted(top.rglob("*")):
-        status = path.lstat()
-        content = path.readlink() if path.is_symlink() else b""
-        if path.is_file() and not path.is_symlink():
-            content = path.read_bytes()
-        tree[str(path.relative_to(top))] = (status.st_mode, status.st_nlink, content)
-    return tree
-
-
-def clear(top: Path) -> None:
-    for path in top.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 @pytest.mark.parametrize("walls", ["none", "all"])
 def test_a_worker_may_end_anywhere(export: Path, walls: str) -> None:
-    with served(export, walls) as guest:
-        answers, tree = held(guest), found(export)
-        steps = guest.words[0]
-        assert tree
-        for step in range(1, steps + 1):
-            clear(export)
-            guest.words[0], guest.words[1] = 0, step
-            assert held(guest) == answers, step
-            assert guest.words[1] == 0, "no worker ended"
-            assert found(export) == tree, step
-    assert steps > 4 * len(answers)
+    compare(export, walls, conversation)

@@ -1,0 +1,84 @@
+"""A conversation held again and again, each time with a worker that ends at another step of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from protocol.ninep import messages as m
+from tests.backend.journal.conftest import served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.backend.journal.conftest import Served
+
+    Said = tuple[m.Message, bytes]
+    """A request, and the data beside it."""
+
+
+def compare(export: Path, walls: str, conversation: Callable[[], Iterable[Said]]) -> None:
+    """The answers and the tree are as if no worker had ended, whichever step it ends at."""
+    with served(export, walls) as guest:
+        answers, tree = held(guest, conversation()), found(export)
+        steps = guest.words[0]
+        assert steps > 4 * len(answers)
+        for step in range(1, steps + 1):
+            clear(export)
+            guest.words[0], guest.words[1] = 0, step
+            assert held(guest, conversation()) == answers, step
+            assert guest.words[1] == 0, "no worker ended"
+            assert found(export) == tree, step
+
+
+def held(guest: Served, conversation: Iterable[Said]) -> list[Any]:
+    """All answers, but for numbers and times that no two runs have in common."""
+    answers: list[Any] = []
+    for request, data in conversation:
+        reply, beside = guest.ask(request, data)
+        if isinstance(reply, m.Rgetattr):
+            answers.append((reply.mode, reply.nlink, reply.size))
+        elif isinstance(reply, m.Rreaddir):
+            answers.append(len(beside))
+        elif isinstance(reply, m.Rread):
+            answers.append((reply, beside))
+        else:
+            fields = reply._asdict()
+            fields.pop("qid", None)
+            fields["wqids"] = len(fields.get("wqids", ()))
+            answers.append((type(reply).__name__, fields))
+    return answers
+
+
+def found(top: Path) -> dict[str, Any]:
+    """What is there."""
+    tree = {}
+    for path in sorted(top.rglob("*")):
+        status = path.lstat()
+        content = path.readlink() if path.is_symlink() else b""
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+        named = str(path.relative_to(top))
+        tree[named] = (status.st_mode, status.st_nlink, content, attributes(path))
+    return tree
+
+
+def attributes(path: Path) -> dict[str, bytes]:
+    """What users have set, where the file system keeps such."""
+    if not path.is_file() or path.is_symlink():
+        return {}
+    with suppress(OSError):
+        names = [name for name in os.listxattr(path) if name.startswith("user.")]
+        return {name: os.getxattr(path, name) for name in names}
+    return {}
+
+
+def clear(top: Path) -> None:
+    for path in top.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the long tests do more or less of."""
+    parser.addoption("--kills", type=int, default=1000, help="workers to kill (-m long)")
+
+
 def descriptors() -> dict[int, str]:
     """What this process has open, but for the listing itself."""
     found = {}

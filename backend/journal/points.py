@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backend.journal.carrying import no_point
+from backend.journal.layout import COMMITTED_WORD
 
 if TYPE_CHECKING:
     from backend.fileserver.lane import Lane
     from backend.journal.carrying import Point
+    from backend.journal.writer import Writer
 
 
 class _Marked:
@@ -26,6 +28,26 @@ class _Marked:
         """As the half; then the point."""
         self._half.advance(length)
         self._point(self._name)
+
+
+class _MarkedWords:
+    """A journal's words, where a commit is about to become true."""
+
+    def __init__(self, words: memoryview, point: Point) -> None:
+        self._words = words
+        self._point = point
+
+    def __setitem__(self, index: int, value: int) -> None:
+        """As the words; first the point."""
+        if index == COMMITTED_WORD:
+            self._point("written")
+        self._words[index] = value
+
+
+def mark_commits(writer: Writer, point: Point) -> None:
+    """Have ``point`` called when all of a commit is written but its number."""
+    if point is not no_point:
+        writer.words = _MarkedWords(writer.words, point)  # type: ignore[assignment]  # it is stored to
 
 
 def mark(lane: Lane, point: Point) -> None:

@@ -112,6 +112,9 @@ def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
         at = SLOTS_AT + index * SLOT_SIZE
         slot = Slot(*SLOT_PACKING.unpack_from(journal.memory, at))
         if not 0 < slot.born <= number or 0 < slot.died <= number or slot.kind == FREE:
+            # Or what was written for a commit that never came, would hold from the next one on,
+            # which has the same number.
+            journal.words[at // 8] = 0
             writer.free.append(index)
             continue
         journal.words[(at + layout.DIED_AT) // 8] = 0

@@ -87,7 +87,7 @@ class Writer:
         self.begun: Lane | None = None
         """The lane whose request is being served of which the journal says how it began."""
         self._memory = journal.memory
-        self._words = journal.words
+        self.words = journal.words
         self._pack = layout.commit_packing(len(lanes)).pack_into
         self.indices: Final[list[int]] = []
         """Of each lane in turn: where its requests and its replies have come to."""
@@ -141,7 +141,7 @@ class Writer:
             session.msize,
             *indices,
         )
-        self._words[layout.COMMITTED_WORD] = number
+        self.words[layout.COMMITTED_WORD] = number
         if consumed and lane is self.begun:
             # By now it is another request's place; and were it left, it would come round again.
             self.end_begun(lane)
@@ -160,13 +160,13 @@ class Writer:
         begun = Begun(0, self.consumed(lane), kind, *before)
         layout.BEGUN_PACKING.pack_into(self._memory, at, *begun)
         # Never half of one: this is stored last.
-        self._words[at // 8] = 1
+        self.words[at // 8] = 1
         self.begun = lane
 
     def end_begun(self, lane: Lane) -> None:
         """What was begun of this lane is not looked at any more."""
         at = layout.BEGUN_AT + self.lane_number(lane) * layout.BEGUN_SIZE
-        self._words[at // 8] = 0
+        self.words[at // 8] = 0
 
     def note_append(self, fid: Fid, file: File) -> None:
         """Find out whether a fid's file is written at its end, wherever that is."""
@@ -274,11 +274,11 @@ class Writer:
             self.journal.halves[layout.USED_HALF] = self.used
         at = SLOTS_AT + index * SLOT_SIZE
         # First of all: with this number it is nobody's before the commit, whatever lies there.
-        self._words[at // 8] = slot.born
+        self.words[at // 8] = slot.born
         SLOT_PACKING.pack_into(self._memory, at, *slot)
         return index
 
     def _retire(self, slot: int | None, number: int) -> None:
         if slot is not None:
-            self._words[(SLOTS_AT + slot * SLOT_SIZE + layout.DIED_AT) // 8] = number
+            self.words[(SLOTS_AT + slot * SLOT_SIZE + layout.DIED_AT) // 8] = number
             self._retired.append(slot)

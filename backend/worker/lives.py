@@ -12,7 +12,7 @@ from backend.confinement.walls import Refused
 from backend.journal.carrying import Carrier
 from backend.journal.journal import Journal
 from backend.journal.layout import REQUEST
-from backend.journal.points import mark
+from backend.journal.points import mark, mark_commits
 from backend.journal.restore import RestoreError, Unfinished, close_strays, restore
 from backend.journal.writer import Writer
 from backend.worker.control import Failed, shortened
@@ -104,6 +104,7 @@ class Lives:
             close_strays(writer, device.session, self._kept | {device.supervision.line, opened})
         for half, index in zip(_halves(rings), writer.indices, strict=True):
             half.resume(index)
+        mark_commits(writer, self._point)
         for lane in connection.lanes:
             lane.commit = writer.commit
             mark(lane, self._point)

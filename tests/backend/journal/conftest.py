@@ -31,7 +31,8 @@ class Served(Guest):
     """A guest whose device is served by a process of its own."""
 
     words: memoryview
-    """Steps taken, the one to end at, and whether to end at each beginning."""
+    """Steps taken, the one to end at, whether to end at each beginning, and the seed of when each
+    worker after that one is to end."""
     process: subprocess.Popen[bytes]
     channel: ControlChannel
     """The supervisor's end."""

@@ -1,8 +1,9 @@
 """A device's process whose workers end where a test says: device_process.py PLATFORM EXPORT PLACE
 REF:PORT[,...] CONTROL SWITCH WALLS.
 
-SWITCH is a memory file of three numbers: how many steps were taken, the one to end at (0: none),
-and whether to end whenever a request has begun that must not be done twice.
+SWITCH is a memory file of four numbers: how many steps were taken, the one to end at (0: none),
+whether to end whenever a request has begun that must not be done twice, and a seed of how many
+steps each worker lives after that one (0: until it is told otherwise).
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ platform, export, place, offers, control, switch, walls = sys.argv[1:]
 words = memoryview(mmap.mmap(int(switch), 4096)).cast("Q")
 
 
+def next_life() -> int:
+    """Steps that the next worker is to live: enough for one commit at least."""
+    words[3] = words[3] * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+    return 4 + (words[3] >> 33) % 12
+
+
 def point(name: str) -> None:
     """End here, if this is the step: at once, as by SIGKILL, which no worker may send."""
     words[0] += 1
     if words[2] and name == "begun":
         os._exit(9)
     if words[0] == words[1]:
-        words[1] = 0
+        words[1] = words[0] + next_life() if words[3] else 0
         os._exit(9)
 
 

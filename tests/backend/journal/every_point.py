@@ -34,6 +34,20 @@ def compare(export: Path, walls: str, conversation: Callable[[], Iterable[Said]]
             assert found(export) == tree, step
 
 
+def compare_short_lives(
+    export: Path, walls: str, conversation: Callable[[], Iterable[Said]], seed: int
+) -> None:
+    """The same, with workers each of which ends after a few steps."""
+    with served(export, walls) as guest:
+        answers, tree = held(guest, conversation()), found(export)
+        clear(export)
+        guest.words[0], guest.words[1], guest.words[3] = 0, 40, seed
+        assert held(guest, conversation()) == answers
+        assert guest.words[1] > 40, "no worker ended"
+        guest.words[1] = guest.words[3] = 0
+        assert found(export) == tree
+
+
 def held(guest: Served, conversation: Iterable[Said]) -> list[Any]:
     """All answers, but for numbers and times that no two runs have in common."""
     answers: list[Any] = []

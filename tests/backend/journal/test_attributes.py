@@ -10,7 +10,7 @@ import pytest
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
 from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.every_point import compare
+from tests.backend.journal.every_point import compare, compare_short_lives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,3 +63,9 @@ def conversation() -> Iterator[Said]:
 @pytest.mark.usefixtures("user_attributes")
 def test_a_worker_may_end_anywhere(export: Path) -> None:
     compare(export, "none", conversation)
+
+
+@pytest.mark.usefixtures("user_attributes")
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_workers_may_end_one_after_the_other(export: Path, seed: int) -> None:
+    compare_short_lives(export, "none", conversation, seed)

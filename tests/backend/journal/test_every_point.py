@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
 from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.every_point import compare
+from tests.backend.journal.every_point import compare, compare_short_lives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,3 +85,25 @@ def conversation() -> Iterator[Said]:
 @pytest.mark.parametrize("walls", ["none", "all"])
 def test_a_worker_may_end_anywhere(export: Path, walls: str) -> None:
     compare(export, walls, conversation)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_workers_may_end_one_after_the_other(export: Path, seed: int) -> None:
+    compare_short_lives(export, "none", conversation, seed)
+
+
+def churn() -> Iterator[Said]:
+    """Fids that come and go in any order, so that what is written down of them lies scattered."""
+    dice, walked = random.Random(1), set[Fid]()
+    yield m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"), b""
+    yield m.Tattach(TAG, ROOT, NOFID, b"", b"", 0), b""
+    yield m.Tmkdir(TAG, ROOT, b"d", 0o750, GID), b""
+    for _ in range(150):
+        fid = Fid(dice.randrange(10, 22))
+        yield (m.Tclunk(TAG, fid) if fid in walked else m.Twalk(TAG, ROOT, fid, (b"d",))), b""
+        walked ^= {fid}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_what_was_written_and_never_committed_does_not_come_back(export: Path, seed: int) -> None:
+    compare_short_lives(export, "none", churn, seed)

@@ -16,14 +16,14 @@ from typing import IO, TYPE_CHECKING, Final
 from backend.channel.qmp import Monitor
 from tools.qemu_ways.channel_client import connected
 from tools.qemu_ways.qemu import DEADLINE, Qemu, WayError
-from tools.qemu_ways.states import CHANNEL, free_port
+from tools.qemu_ways.stand import CHANNEL, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tools.qemu_ways.qemu import Stream
-    from tools.qemu_ways.states import Stand
+    from tools.qemu_ways.stand import Stand
 
 LOG: Final = "log"
 """The channel from the guest that a share must have beside ``CHANNEL``."""

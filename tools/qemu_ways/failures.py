@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from backend.channel.qmp import Refused
 from tools.qemu_ways.qemu import WayError
-from tools.qemu_ways.states import CHANNEL
+from tools.qemu_ways.stand import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tools.qemu_ways.qemu import Qemu
-    from tools.qemu_ways.states import Stand
+    from tools.qemu_ways.stand import Stand
 
 _PATTERN: Final = 12 << 20
 """More than all pipes and buffers on the way hold, so that QEMU is told while it still writes."""

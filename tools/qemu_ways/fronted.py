@@ -14,7 +14,8 @@ from tools.qemu_ways.ends import Gone
 from tools.qemu_ways.frontend_end import Fronted
 from tools.qemu_ways.qemu import version
 from tools.qemu_ways.shares import Shares, cell, shares
-from tools.qemu_ways.states import CHANNEL, Stand, Way, try_way
+from tools.qemu_ways.stand import CHANNEL, Stand
+from tools.qemu_ways.states import Way, try_way
 from tools.testbed import Testbed
 
 if TYPE_CHECKING:

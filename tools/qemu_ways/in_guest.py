@@ -15,7 +15,8 @@ from tools.qemu_ways.chardevs import Chardev, serve
 from tools.qemu_ways.mount_end import Mounted
 from tools.qemu_ways.qemu import FAULTS, version
 from tools.qemu_ways.shares import ENTRIES
-from tools.qemu_ways.states import Stand, Way, try_way
+from tools.qemu_ways.stand import Stand
+from tools.qemu_ways.states import Way, try_way
 
 QEMU: Final = ("qemu-system-x86_64",)
 SHARE: Final = Path("/mnt/share")

@@ -22,7 +22,8 @@ from tools.qemu_ways.in_guest import FULL, SHARE
 from tools.qemu_ways.mount_end import Mounted
 from tools.qemu_ways.qemu import DEADLINE, WayError
 from tools.qemu_ways.shares import Shares, cell, shares
-from tools.qemu_ways.states import CHANNEL, Way
+from tools.qemu_ways.stand import CHANNEL
+from tools.qemu_ways.states import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tools.qemu_ways.chardevs import CHARDEVS, LOG, Chardev
 from tools.qemu_ways.failures import FAILURES, Failure, found
 from tools.qemu_ways.qemu import WayError
-from tools.qemu_ways.states import CHANNEL, OLDER, WAYS, Way
+from tools.qemu_ways.stand import CHANNEL
+from tools.qemu_ways.states import OLDER, WAYS, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """A channel through Linux's mount: what ``cat`` and ``echo`` read and write, and Dom0 hears.
 
 ``python -m tools.linux_guest.channels [KERNEL]``, in both dialects.  Two processes have a direction
-each, then one process has both; the client says less and more than a buffer.
+each, then one process has both; the client says less and more than a buffer, and than it hears.
 """
 
 from __future__ import annotations
@@ -31,20 +31,28 @@ MANY: Final = os.urandom(300_000).hex().encode()
 # A buffer of cat is as large as Linux's default message, which holds some bytes less of it.
 MSIZE: Final = 131_072
 
+GREETING: Final = "greeting" * 20
+BEYOND: Final = 1 << 62
+
 TWO: Final = """
 heard() { until grep -q "$1" /tmp/out; do sleep 0.1; done; echo "heard $1"; }
 rm -f /tmp/out
 exec 3</mnt/channel
+dd bs=1 skip=BEYOND count=0 <&3 2>/dev/null
 (cat <&3 >/tmp/out; echo END >>/tmp/out) &
 exec 3<&-
-echo greeting >>/mnt/channel
+echo GREETING >>/mnt/channel
 heard one; echo one >>/mnt/channel
 heard two; echo two >>/mnt/channel
 heard three; stat -c %s /tmp/out; echo three >>/mnt/channel
 heard END
 wait
+""".replace("GREETING", GREETING).replace("BEYOND", str(BEYOND))
+"""Two processes; each line of the client is answered by its name.
+
+Linux 6.12 would not be content with a line that is shorter than the greeting, were it not read from
+``BEYOND`` what is written.
 """
-"""Two processes; each line of the client is answered by its name."""
 
 ONE: Final = """
 python3 - <<'PY'
@@ -106,7 +114,7 @@ class Checks:
         self._says(INTERRUPTED, "status 124\n")
         size = len(b"one\n" + b"x" * 200 + b"two\n" + MANY + b"three\n")
         said = f"heard one\nheard two\nheard three\n{size}\nheard END\n"
-        heard = [b"greeting\n", b"one\n", b"two\n", b"three\n"]
+        heard = [f"{GREETING}\n".encode(), b"one\n", b"two\n", b"three\n"]
         self._both(f"{dialect}, two processes", TWO, said, converse, heard)
         said = "b'one\\n' b'two\\n' b''\n"
         self._both(f"{dialect}, one process", ONE, said, dictate, [b"greeting\n"])

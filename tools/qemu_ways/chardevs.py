@@ -77,7 +77,8 @@ def _overheard(socket_of: Callable[[str], Path]) -> None:
         if "QMP" not in json.loads(greeting):
             raise WayError(f"no greeting but {greeting!r}")
     # A file's reader cannot tell QEMU that it has left: a client of the other channel does.
-    connected(socket_of(CHANNEL)).close()
+    with connected(socket_of(CHANNEL)) as client:
+        client.sendall(b"heard")  # who leaves without a word is passed by
 
 
 def _qemu(

@@ -38,6 +38,9 @@ class End(Protocol):
     def reader(self, name: str) -> str:
         """A shell's command that prints the file."""
 
+    def remove(self, name: str) -> None:
+        """Remove the file.  Raises ``OSError``, ``WayError``."""
+
     def to_write(self, name: str, *, truncate: bool = True) -> AbstractContextManager[int]:
         """A descriptor; what was written is stored when the block has ended.
 

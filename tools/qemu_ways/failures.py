@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _PATTERN: Final = 12 << 20
 """More than all pipes and buffers on the way hold, so that QEMU is told while it still writes."""
 
+SPARE: Final = "spare"
+"""The full share's file that makes some room when it is removed, and less than a state takes."""
+
 _SLOWLY: Final = 1
 """Bytes per second: more than the first piece of the state is never sent."""
 
@@ -61,6 +64,7 @@ def _full_path(stand: Stand, name: str) -> str:
 
 
 def _full_descriptor(stand: Stand, name: str) -> str:
+    stand.full.remove(SPARE)  # so that the save begins
     with stand.first(_PATTERN) as qemu:
         qemu.execute("cont")
         said = ["no error"]

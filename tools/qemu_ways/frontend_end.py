@@ -52,6 +52,11 @@ class Fronted:
         """See ``End``."""
         return shlex.join(self._front("get", name, "-"))
 
+    def remove(self, name: str) -> None:
+        """See ``End``."""
+        with ending(self._front("rm", name)):
+            pass
+
     @contextlib.contextmanager
     def to_write(self, name: str, *, truncate: bool = True) -> Iterator[int]:
         """See ``End``; a pipe, so always a new file."""

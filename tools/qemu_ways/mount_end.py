@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tools.qemu_ways.ends import Bridge
     from tools.qemu_ways.qemu import Stream
 
+_BEYOND: Final = 1 << 62
+"""A place in a channel's file that nobody writes up to."""
+
 
 class Mounted:
     """Through the kernel's mount, and ``socat`` where QEMU wants a socket."""
@@ -34,6 +37,10 @@ class Mounted:
     def reader(self, name: str) -> str:
         """See ``End``."""
         return f"cat {self._directory}/{name}"
+
+    def remove(self, name: str) -> None:
+        """See ``End``."""
+        (self._directory / name).unlink()
 
     @contextlib.contextmanager
     def to_write(self, name: str, *, truncate: bool = True) -> Iterator[int]:
@@ -80,17 +87,21 @@ class Mounted:
         stdin: Stream = subprocess.DEVNULL,
         stdout: Stream = subprocess.PIPE,
     ) -> Iterator[Bridge]:
-        """See ``End``: two ``cat``, a direction each, and socat between them and QEMU."""
+        """See ``End``: a program for each direction, and socat between them and QEMU.
+
+        Linux takes a read for short, and reads on, while it ends before what was last written.
+        """
         path = self._directory / channel
+        read = f"socat -u OPEN:{path},rdonly,seek={_BEYOND} -"
         terminal = self._scratch / "terminal"
         if address == "stdio":
             # The first ends when QEMU does: it must not hold our pipe until then.
-            script = f"exec 3<&0; cat <&3 >> {path} 2> /dev/null & exec cat {path}"
+            script = f"exec 3<&0; cat <&3 >> {path} 2> /dev/null & exec {read}"
         else:
             theirs = _socat(address, listen=listen)
             if address == "pty":
                 theirs = f"PTY,rawer,link={terminal}"
-            relay = f"cat {path} | socat - '{theirs}' | cat >> {path}"
+            relay = f"{read} | socat - '{theirs}' | cat >> {path}"
             script = f"for client in $(seq {clients}); do {relay}; done"
         with Process(["sh", "-c", script], stdin, stdout, terminal=terminal) as process:
             yield process

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tools.qemu_ways.chardevs import CHARDEVS, LOG, Chardev
-from tools.qemu_ways.failures import FAILURES, Failure, found
+from tools.qemu_ways.failures import FAILURES, SPARE, Failure, found
 from tools.qemu_ways.qemu import WayError
 from tools.qemu_ways.stand import CHANNEL
 from tools.qemu_ways.states import OLDER, WAYS, Way
@@ -25,7 +25,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (*WAYS, *CHARDEVS, *FAILURES)
 
 _OLDER: Final = b"older" * (OLDER // 5)
 _FULL_SPACE: Final = 1
-"""MiB of the full share, and of the file that fills it."""
+"""MiB of the full share, and of the files that fill it."""
+_SPARE_BYTES: Final = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def shares() -> Iterator[Shares]:
                 (made.full / failure.name).write_bytes(_OLDER[:4096])
             else:
                 made.file(failure.name).write_bytes(_OLDER)
-        (made.full / "filling").write_bytes(b"x" * (_FULL_SPACE << 20))
+        (made.full / "filling").write_bytes(b"x" * ((_FULL_SPACE << 20) - _SPARE_BYTES))
+        (made.full / SPARE).write_bytes(b"x" * _SPARE_BYTES)
         yield made
 
 

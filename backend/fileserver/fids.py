@@ -30,6 +30,7 @@ class FidState:
         "given_up",
         "locked",
         "node",
+        "number",
         "place",
         "remove_on_close",
         "uid",
@@ -39,6 +40,8 @@ class FidState:
         """Take over the caller's hold on ``node`` and ``place``."""
         self.node = node
         self.place = place
+        self.number = NOFID
+        """Which fid it is, from ``FidTable.add`` on."""
         self.uid: Final = uid
         """To whom the files belong that are created through this fid: the user who attached."""
         self.file: File = UNOPENED
@@ -120,6 +123,7 @@ class FidTable(dict[Fid, FidState]):
     def add(self, fid: Fid, state: FidState) -> None:
         """Enter a fid for which ``check_free`` found nothing wrong."""
         self._slots.take()
+        state.number = fid
         self[fid] = state
 
     def end(self, fid: Fid) -> File:

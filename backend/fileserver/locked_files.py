@@ -22,7 +22,7 @@ from backend.fileserver import ofd_locks
 from backend.fileserver.locks import Claim, LockOwner, LockTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from backend.fileserver.fids import FidState
     from backend.fileserver.files import File
@@ -57,11 +57,12 @@ class Wait:
 class LockedFile:
     """A file with locks, or with someone waiting for one."""
 
-    def __init__(self, file: File, slots: Slots, ended: Callable[[], None]) -> None:
-        """Take over ``file``, whose descriptor holds the locks; ``ended`` is called at the end."""
+    def __init__(self, file: File, files: LockedFiles, path: int) -> None:
+        """Take over ``file``, whose descriptor holds the locks."""
         self._file = file
-        self._slots = slots
-        self._ended = ended
+        self._files = files
+        self._slots = files.slots
+        self._path = path
         self._table = LockTable()
         self._changes = 0
         self._waits: list[Wait] = []
@@ -70,6 +71,19 @@ class LockedFile:
     def in_use(self) -> bool:
         """Whether anything is locked or waited for; the descriptor is not touched otherwise."""
         return bool(self._table) or bool(self._waits)
+
+    def fileno(self) -> int:
+        """The descriptor that holds the locks."""
+        return self._file.fileno()
+
+    def spans(self, owner: LockOwner) -> list[Span]:
+        """What ``owner`` holds."""
+        return self._table.spans(owner)
+
+    def restored(self, owner: LockOwner, spans: list[Span]) -> None:
+        """Let ``owner`` hold ``spans``, as the kernel knows it does.  Raises ``OSError`` ENOLCK."""
+        self._slots.take(len(spans))
+        self._table.put(owner, sorted(spans, key=lambda span: span.start))
 
     def lock(self, claim: Claim, state: FidState) -> bool:
         """Take a lock through a fid, unless another's is in the way.
@@ -148,7 +162,7 @@ class LockedFile:
     def settle(self) -> None:
         """Let go of the file when it is not needed any more."""
         if not self.in_use:
-            self._ended()
+            self._files.forget(self._path)
             try:
                 self._file.discard()
             except OSError as error:
@@ -184,6 +198,8 @@ class LockedFile:
             self._slots.give(-growth)
         self._table.put(owner, spans)
         self._changes += 1
+        if self._files.changed is not None:
+            self._files.changed.add((self, owner))
 
     def _unlock(self, ranges: Iterable[Range]) -> None:
         """Tell the kernel of what was given back, but for what others of the session still read."""
@@ -196,7 +212,9 @@ class LockedFiles:
 
     def __init__(self, slots: Slots) -> None:
         """``slots`` bounds the ranges that are locked."""
-        self._slots = slots
+        self.slots: Final = slots
+        self.changed: set[tuple[LockedFile, LockOwner]] | None = None
+        """Whose locks became others, where somebody keeps account of it."""
         self._files: dict[int, LockedFile] = {}
 
     def __len__(self) -> int:
@@ -217,9 +235,7 @@ class LockedFiles:
         path = state.node.qid.path
         locked = self._files.get(path)
         if locked is None:
-            file = _open(tree, state)
-            locked = LockedFile(file, self._slots, lambda: self._forget(path))
-            self._files[path] = locked
+            locked = self.opened(_open(tree, state), path)
         if state.locked is not locked:
             if state.locked is not None:
                 # That has ended, or another file was here before (``commit=atomic``).
@@ -227,7 +243,17 @@ class LockedFiles:
             state.locked = locked
         return locked
 
-    def _forget(self, path: int) -> None:
+    def opened(self, file: File, path: int) -> LockedFile:
+        """The locked file of this qid path, of which there is none yet; takes ``file`` over."""
+        locked = self._files[path] = LockedFile(file, self, path)
+        return locked
+
+    def descriptors(self) -> set[int]:
+        """Those that hold locks."""
+        return {locked.fileno() for locked in self._files.values()}
+
+    def forget(self, path: int) -> None:
+        """That file is not locked any more."""
         del self._files[path]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from backend.journal.layout import MAX_NAME, REPLY, REQUEST, Slot
 from protocol.ninep.codec import HEADER_SIZE
 from protocol.ninep.ids import NOFID, Fid, Tag
-from protocol.ninep.messages import Tflush, Tfsync
+from protocol.ninep.messages import TYPE_NUMBERS, Tflush, Tfsync, Tlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MOST: Final = 512
 """Debts that are written down at once: more than requests are let run, wait, or be flushed
 (``offload.SLOTS``, ``parked.MAX_PARKED``, ``flush.MAX_HELD``).  The others are lost."""
+
+
+_RUNNING: Final = (TYPE_NUMBERS[Tfsync], TYPE_NUMBERS[Tflush])
 
 
 class Debt(NamedTuple):
@@ -38,6 +41,8 @@ class Debt(NamedTuple):
     """``REQUEST`` or ``REPLY``."""
     fid: Fid
     """The fid that it stands on, or NOFID."""
+    parked: bool
+    """Whether a flush ends it without a reply."""
 
 
 def _tag(message: bytes) -> int:
@@ -58,13 +63,14 @@ class Debts:
 
     def owe_request(self, commit: int, lane: int, request: Message, frame: bytes) -> None:
         """A request was taken that is answered later."""
-        fid = request.fid if isinstance(request, Tfsync) else NOFID
-        again = isinstance(request, Tfsync | Tflush)
-        self._owe(commit, Debt(lane, request.tag, None, REQUEST, fid), frame if again else None)
+        fid = request.fid if isinstance(request, Tfsync | Tlock) else NOFID
+        parked = not isinstance(request, Tfsync | Tflush)
+        debt = Debt(lane, request.tag, None, REQUEST, fid, parked)
+        self._owe(commit, debt, frame if isinstance(request, Tfsync | Tflush | Tlock) else None)
 
     def owe_reply(self, commit: int, lane: int, tag: Tag, reply: bytes) -> None:
         """A reply found no room."""
-        self._owe(commit, Debt(lane, tag, None, REPLY, NOFID), reply)
+        self._owe(commit, Debt(lane, tag, None, REPLY, NOFID, parked=False), reply)
 
     def restored(self, slots: Iterable[tuple[int, Slot]], lanes: int) -> list[Slot]:
         """Take over those of the worker before us, and tell them oldest first.
@@ -77,7 +83,9 @@ class Debts:
             size = int.from_bytes(message[:4], "little")
             if not 0 <= slot.node < lanes or size != slot.length or size < HEADER_SIZE:
                 raise ValueError("what is owed is no message")
-            self.owed.append(Debt(slot.node, Tag(slot.file), index, slot.kind, Fid(slot.key)))
+            parked = slot.kind == REQUEST and message[4] not in _RUNNING
+            debt = Debt(slot.node, Tag(slot.file), index, slot.kind, Fid(slot.key), parked)
+            self.owed.append(debt)
             self._order = slot.place
         return [slot for _, slot in held]
 
@@ -99,9 +107,8 @@ class Debts:
 
         What runs is answered before its flush.
         """
-        for debt in [debt for debt in self.owed if debt.tag == tag and debt.kind == REQUEST]:
-            if debt.fid == NOFID and debt.slot is None:
-                self._end(debt, commit)
+        for debt in [debt for debt in self.owed if debt.tag == tag and debt.parked]:
+            self._end(debt, commit)
 
     def fid_changed(self, commit: int, fid: Fid) -> None:
         """Whatever stood on a fid stands on something that no fid leads to."""
@@ -117,7 +124,7 @@ class Debts:
             self.lost += 1
         else:
             self._order += 1
-            lane, tag, _, kind, fid = debt
+            lane, tag, _, kind, fid, _ = debt
             length = len(frame)
             slot = Slot(commit, 0, 0, 0, kind, length, fid, lane, tag, 0, 0, self._order, frame)
             debt = debt._replace(slot=self._write(slot))

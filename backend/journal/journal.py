@@ -8,6 +8,7 @@ import os
 from enum import IntEnum
 from typing import Any, Final
 
+from backend.fileserver.limits import MAX_LOCKS
 from backend.journal import debts, layout
 from backend.journal.layout import Begun
 from protocol.ninep.dialects import Dialect
@@ -21,15 +22,13 @@ class Uncovered(IntEnum):
 
     NOT = 0
     WAITING = 1
-    LOCKED = 2
-    ODD = 3
-    DIALECT = 4
+    ODD = 2
+    DIALECT = 3
 
 
 WHY_UNCOVERED: Final[dict[int, str]] = {
-    Uncovered.WAITING: "a request waits: for a lock, for a file that its fid stands for no more, or"
-    " for room for a long reply",
-    Uncovered.LOCKED: "a file is locked",
+    Uncovered.WAITING: "a request waits for a file that its fid stands for no more, or a long reply"
+    " for room",
     Uncovered.ODD: "a fid stands for a file of another file system, or for one of more attributes"
     " than there is room for",
     Uncovered.DIALECT: "its dialect is not 9P2000.L",
@@ -44,7 +43,7 @@ class Journal:
         self.lanes: Final = lanes
         # A fid has one slot for itself and at most one for its place; what replaces them is
         # written before they can be used again.
-        self.slots: Final = 4 * max_fids + 2 * debts.MOST + 64
+        self.slots: Final = 4 * max_fids + 2 * (debts.MOST + MAX_LOCKS) + 64
         size = layout.journal_size(self.slots)
         fd = os.memfd_create("xen-fileproxy-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:

@@ -69,14 +69,16 @@ SLOT = Struct(
     "name" / Bytes(MAX_NAME),
 )
 
-FREE, FID, PLACE, REQUEST, REPLY, XATTR = range(6)
+FREE, FID, PLACE, REQUEST, REPLY, XATTR, LOCK = range(7)
 """Kinds of slots.  A place's ``node`` is its directory's descriptor, ``name`` its name there; a
 fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
 place that is renamed gets another slot, and its fids keep theirs.  Of a request that was taken and
 not answered, and of a reply that waits for room, ``name`` is the message, ``node`` the lane,
 ``file`` the tag, and ``place`` counts them; ``key`` is the fid that a request stands on.  Of a fid
 that stands for an extended attribute ``name`` is that one's, ``file`` the block in which its value
-lies, and ``dev`` how many bytes of it there are, and, in the lower half, are to be."""
+lies, and ``dev`` how many bytes of it there are, and, in the lower half, are to be.  Of a lock
+``node`` is the descriptor that holds it, ``key`` the fid that it goes with, ``dev`` and ``ino`` its
+first and last byte, ``flags`` whether it is exclusive, ``name`` and ``user`` whose it is."""
 
 WRITTEN: Final = 1 << 31
 """Among the flags of a fid that stands for an attribute that is being written."""

@@ -18,6 +18,7 @@ from backend.journal.journal import DIALECTS
 from backend.journal.layout import (
     FID,
     FREE,
+    LOCK,
     PLACE,
     REPLY,
     REQUEST,
@@ -74,6 +75,7 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     slots = _slots(writer, number)
     try:
         _restore_fids(writer, session, slots)
+        writer.locks.restore((slot for slot in slots if slot[1].kind == LOCK), session)
         held = [entry for entry in slots if entry[1].kind in _OWED]
         owed = writer.debts.restored(held, journal.lanes)
     except (OSError, LookupError, ValueError) as error:
@@ -97,6 +99,7 @@ def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:
         known.add(state.node.fd)
         if not isinstance(state.file, Unopened):
             known.add(state.file.fileno())
+    known |= session.locks.descriptors()
     for fd in range(max(known) + _STRAYS):
         if fd not in known:
             with contextlib.suppress(OSError):

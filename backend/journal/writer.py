@@ -24,12 +24,12 @@ from backend.fileserver.local_files import LocalDirectory, LocalFile
 from backend.fileserver.xattrs import ValueReader, ValueWriter
 from backend.journal import layout
 from backend.journal.debts import Debts
+from backend.journal.held_locks import HeldLocks
 from backend.journal.journal import DIALECTS, Uncovered
 from backend.journal.layout import FID, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Begun, Slot
 from backend.journal.touched import touched
 from backend.journal.values import Values, value_slot
 from protocol.ninep.dialects import Dialect
-from protocol.ninep.messages import Tlock
 from protocol.xenpv.ring import INDEX_MASK
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from backend.fileserver.lane import Lane
     from backend.fileserver.places import Place
     from backend.fileserver.session import Session
+    from backend.journal.held_locks import Holder
     from backend.journal.journal import Journal
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Message
@@ -75,11 +76,12 @@ class Writer:
         self.number = journal.committed
         self.debts: Final = Debts(self._write, self._retire)
         self._owed = self.debts.owed
+        self.locks: Final = HeldLocks(self._write, self._retire)
+        self._locks_changed: set[Holder] = set()
+        session.locks.changed = self._locks_changed
         self.values: Final = Values(journal.memory, layout.values_at(journal.slots))
         self._rooms = self.values.rooms
         self._session = session
-        self._locking = False
-        """Whether a lock was asked for, and may be held."""
         self._odd: Final[set[Fid]] = set()
         self._touched: list[Fid] = []
         self._retired: list[int] = []
@@ -109,8 +111,6 @@ class Writer:
     def touch(self, request: Message) -> None:
         """``request`` is about to be carried out: the fids that it may change are looked at."""
         self._touched += touched(request, self.fids)
-        if type(request) is Tlock:
-            self._locking = True
 
     def close_later(self, fd: int) -> None:
         """Close a descriptor as soon as no commit needs it."""
@@ -120,7 +120,7 @@ class Writer:
         """Make true what was done: ``consumed`` bytes of a request, ``produced`` of a reply."""
         self.number = number = self.number + 1
         session = self._session
-        if self._touched or session.places.changed:
+        if self._touched or session.places.changed or self._locks_changed:
             self._note(number)
         if self._owed and lane.replying:
             self.debts.paid(number, self.lane_number(lane), lane.replying)
@@ -130,7 +130,7 @@ class Writer:
         indices[at + 1] = indices[at + 1] + produced & INDEX_MASK
         dialect = session.dialect
         uncovered = 0
-        if dialect is not _COVERED_DIALECT or self._odd or self._locking or self.debts.lost:
+        if dialect is not _COVERED_DIALECT or self._odd or self.debts.lost:
             uncovered = self._uncovered().value
         self._pack(
             self._memory,
@@ -181,8 +181,7 @@ class Writer:
             return Uncovered.ODD
         if self.debts.lost:
             return Uncovered.WAITING
-        self._locking = len(session.locks) > 0
-        return Uncovered.LOCKED if self._locking else Uncovered.NOT
+        return Uncovered.NOT
 
     def _note(self, number: int) -> None:
         """Write down the fids and places that the request has touched."""
@@ -202,6 +201,8 @@ class Writer:
         if changed:
             self._note_places(changed, number)
             changed.clear()
+        if self._locks_changed:
+            self.locks.note(number, self._locks_changed)
 
     def _note_places(self, changed: set[Place], number: int) -> None:
         for place in changed:

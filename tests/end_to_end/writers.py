@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import select
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 WRITERS = 8
 PIECE = 4000
+PATIENCE = 60
+"""Seconds without any reply."""
+
 KEPT = 4
 """Files that are left of each writer's."""
 
@@ -37,11 +41,16 @@ APPENDING = os.O_WRONLY | f.DOTL_EXCL | f.DOTL_APPEND
 class Writer:
     """One of them.  Whatever it does, an error or a difference is a failure."""
 
+    turn: ClassVar[int | None] = None
+    """Who has the lock that all want."""
+
     def __init__(self, number: int, *, attributes: bool) -> None:
         self._name = b"w%d" % number
         self._dice = random.Random(number)
         self._attributes = attributes
         self._directory, self._log, self._file = map(Fid, range(4 * number + 1, 4 * number + 4))
+        self._turn = Fid(4 * number + 4)
+        self._number = number
         self._appended = b""
         self._files: dict[bytes, bytes] = {}
 
@@ -52,6 +61,8 @@ class Writer:
         yield m.Twalk(TAG, ROOT, self._directory, (name,)), b""
         yield m.Twalk(TAG, self._directory, self._log, ()), b""
         yield m.Tlcreate(TAG, self._log, b"log", APPENDING, 0o600, 0), b""
+        yield m.Twalk(TAG, ROOT, self._turn, ()), b""
+        yield m.Tlcreate(TAG, self._turn, b"turn", os.O_RDWR, 0o600, 0), b""
         for number in itertools.count():
             if not go_on():
                 break
@@ -62,7 +73,9 @@ class Writer:
                 oldest = next(iter(self._files))
                 yield m.Tunlinkat(TAG, self._directory, oldest, 0), b""
                 del self._files[oldest]
-        for fid in (self._log, self._directory):
+            if self._dice.random() < 0.1:
+                yield from self._take_turn()
+        for fid in (self._log, self._directory, self._turn):
             yield m.Tclunk(TAG, fid), b""
 
     def _append(self) -> Generator[Said, Any, None]:
@@ -70,6 +83,21 @@ class Writer:
         reply = yield m.Twrite(TAG, self._log, 0, len(data)), data
         assert reply.count == len(data)
         self._appended += data
+
+    def _take_turn(self) -> Generator[Said, Any, None]:
+        """Lock what all lock, and hold it for a request or two."""
+        wait, who = f.LOCK_FLAGS_BLOCK, (self._number, b"guest")
+        status = f.LOCK_BLOCKED
+        while status == f.LOCK_BLOCKED:
+            reply = yield m.Tlock(TAG, self._turn, f.LOCK_TYPE_WRLCK, wait, 0, 0, *who), b""
+            status = reply.status
+        assert (status, Writer.turn) == (f.LOCK_SUCCESS, None)
+        Writer.turn = self._number
+        yield from self._append()
+        assert Writer.turn == self._number
+        Writer.turn = None
+        reply = yield m.Tlock(TAG, self._turn, f.LOCK_TYPE_UNLCK, 0, 0, 0, *who), b""
+        assert reply.status == f.LOCK_SUCCESS
 
     def _create(self, name: bytes) -> Generator[Said, Any, None]:
         data = self._dice.randbytes(self._dice.randint(1, PIECE))
@@ -150,8 +178,14 @@ def write_at_once(
     writers = [Writer(number, attributes=attributes) for number in range(WRITERS)]
     flights = [Flight(client, writer.work(go_on)) for writer in writers]
     flying = [flight for flight in flights if flight.go_on(None)]
+    poll = select.poll()
+    for fd, events in client.polled().items():
+        poll.register(fd, events)
     while flying:
-        client.wait(flying[0].pending)
+        client.take()
+        if not any(flight.pending.done for flight in flying):
+            assert poll.poll(PATIENCE * 1000), "no reply"
+            continue
         flying = [
             flight
             for flight in flying

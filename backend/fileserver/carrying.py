@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
-    from protocol.ninep.ids import Tag
+    from protocol.ninep.ids import Fid, Tag
     from protocol.ninep.messages import Message, Request, Twrite
 
 R = TypeVar("R", bound="Request")
@@ -42,6 +42,9 @@ class Carrying(Protocol):
 
     def forget(self) -> None:
         """A new session: what the old one asked gets no reply."""
+
+    def reading(self, session: Session, fid: Fid) -> None:
+        """A Tread of 9P2000.u, which may be a directory's, is about to be carried out."""
 
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]

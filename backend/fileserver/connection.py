@@ -29,6 +29,7 @@ from backend.fileserver.in_flight import InFlight
 from backend.fileserver.parked import MustWait, Parked, Payload
 from backend.fileserver.session import version
 from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
+from protocol.ninep.dialects import Dialect
 from protocol.ninep.errno_map import errno_of, error_reply
 from protocol.ninep.errors import ProtocolError
 from protocol.ninep.messages import (
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
     from backend.trace import TraceWriter
-    from protocol.ninep.dialects import Dialect
     from protocol.ninep.ids import Tag
     from protocol.ninep.messages import Message, Request
 
@@ -300,6 +300,8 @@ class Connection:
         self.in_flight.flush(lane, request)
 
     def _answer_to(self, kind: type[Message]) -> Answer:
+        if kind is Tread and self.session.dialect is Dialect.DOTU and self._carrying is not None:
+            return self._read_stats
         if kind in self._pumped:
             return self._pumped[kind]
         return partial(self._call if self._carrying is None else self._carried, HANDLERS[kind])
@@ -321,6 +323,11 @@ class Connection:
         replies.put(0, encode(unchecked(Rread, (request.tag, done))))
         self.counters.bytes_read += done
         self._publish(lane, _READ_HEAD + done)
+
+    def _read_stats(self, lane: Lane, request: Tread) -> None:
+        assert self._carrying is not None  # noqa: S101 -- else nobody comes here
+        self._carrying.reading(self.session, request.fid)
+        self._read(lane, request)
 
     def _read_late(self, tag: Tag, data: bytes) -> Payload:
         self.counters.bytes_read += len(data)

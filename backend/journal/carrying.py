@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from backend.fileserver import io
+from backend.fileserver.dotu.listing import StatDirectory
 from backend.journal.once import ONCE, appended
+from backend.journal.once_dotu import ONCE_DOTU
 from protocol.ninep.messages import TYPE_NUMBERS, Twrite
 
 if TYPE_CHECKING:
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
     from backend.fileserver.session import Session
     from backend.journal.layout import Begun
     from backend.journal.writer import Writer
-    from protocol.ninep.ids import Tag
+    from protocol.ninep.ids import Fid, Tag
     from protocol.ninep.messages import Message, Request
 
     Point = Callable[[str], None]
+
+_ONCE: Final = {**ONCE, **ONCE_DOTU}
 
 R = TypeVar("R", bound="Request")
 T = TypeVar("T")
@@ -65,7 +69,7 @@ class Carrier:
     ) -> T:
         self._writer.touch(request)
         kind = cast("type[Message]", type(request))
-        once = ONCE.get(kind)
+        once = _ONCE.get(kind)
         if once is None:
             return handler(session, request)
         begun = self._begun(lane, request)
@@ -85,6 +89,11 @@ class Carrier:
         answer = handler(session, request)
         self._point("done")
         return answer
+
+    def reading(self, session: Session, fid: Fid) -> None:
+        state = session.fids.get(fid)
+        if state is not None and type(state.file) is StatDirectory:
+            self._writer.touch_fid(fid)
 
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from backend.journal.layout import MAX_NAME, REPLY, REQUEST, Slot
 from protocol.ninep.codec import HEADER_SIZE
 from protocol.ninep.ids import NOFID, Fid, Tag
-from protocol.ninep.messages import TYPE_NUMBERS, Tflush, Tfsync, Tlock
+from protocol.ninep.messages import TYPE_NUMBERS, Tflush, Tfsync, Tlock, Twstat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ MOST: Final = 512
 (``offload.SLOTS``, ``parked.MAX_PARKED``, ``flush.MAX_HELD``).  The others are lost."""
 
 
-_RUNNING: Final = (TYPE_NUMBERS[Tfsync], TYPE_NUMBERS[Tflush])
+_RUNNING: Final = tuple(TYPE_NUMBERS[kind] for kind in (Tfsync, Twstat, Tflush))
 
 
 class Debt(NamedTuple):
@@ -63,10 +63,11 @@ class Debts:
 
     def owe_request(self, commit: int, lane: int, request: Message, frame: bytes) -> None:
         """A request was taken that is answered later."""
-        fid = request.fid if isinstance(request, Tfsync | Tlock) else NOFID
-        parked = not isinstance(request, Tfsync | Tflush)
+        fid = request.fid if isinstance(request, Tfsync | Twstat | Tlock) else NOFID
+        again = fid != NOFID or isinstance(request, Tflush)
+        parked = not isinstance(request, Tfsync | Twstat | Tflush)
         debt = Debt(lane, request.tag, None, REQUEST, fid, parked)
-        self._owe(commit, debt, frame if isinstance(request, Tfsync | Tflush | Tlock) else None)
+        self._owe(commit, debt, frame if again else None)
 
     def owe_reply(self, commit: int, lane: int, tag: Tag, reply: bytes) -> None:
         """A reply found no room."""

@@ -13,7 +13,7 @@ from backend.journal import debts, layout
 from backend.journal.layout import Begun
 from protocol.ninep.dialects import Dialect
 
-DIALECTS: Final = (None, Dialect.DOTL)
+DIALECTS: Final = (None, Dialect.DOTL, Dialect.DOTU)
 """By number in a commit."""
 
 
@@ -23,7 +23,6 @@ class Uncovered(IntEnum):
     NOT = 0
     WAITING = 1
     ODD = 2
-    DIALECT = 3
 
 
 WHY_UNCOVERED: Final[dict[int, str]] = {
@@ -31,7 +30,6 @@ WHY_UNCOVERED: Final[dict[int, str]] = {
     " for room",
     Uncovered.ODD: "a fid stands for a file of another file system, or for one of more attributes"
     " than there is room for",
-    Uncovered.DIALECT: "its dialect is not 9P2000.L",
 }
 
 

@@ -80,6 +80,12 @@ lies, and ``dev`` how many bytes of it there are, and, in the lower half, are to
 ``node`` is the descriptor that holds it, ``key`` the fid that it goes with, ``dev`` and ``ino`` its
 first and last byte, ``flags`` whether it is exclusive, ``name`` and ``user`` whose it is."""
 
+REMOVED, LISTED = 1, 2
+"""Flags of a fid: its file is removed when it is clunked; it reads a directory as 9P2000.u does,
+and ``name`` is the position."""
+POSITION: Final = Packing("<QQ")
+"""Offset, and the cookie to go on from."""
+
 WRITTEN: Final = 1 << 31
 """Among the flags of a fid that stands for an attribute that is being written."""
 

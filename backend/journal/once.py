@@ -9,7 +9,7 @@ worker that finds such a record, of a request that was never committed, looks ag
 - Tunlinkat, Tremove: if the name was a file's, which has it no more.  Places and fid end.
 - Trenameat, Trename: if the file with the old name has the new one now.  Places move.
 - Tclunk of an attribute's value: if it was not there, and is there now with this value; or, if it
-  is to be removed, was there and is not.  The fid ends.
+  is to be removed, was there and is not.  The fid ends.  With ORCLOSE, as Tremove.
 - Twrite with O_APPEND: if the data is in what was appended since.  What is missing follows.
 
 Everything else can be done twice: what only looks; Twrite at an offset, Tsetattr, Tfsync, which
@@ -99,7 +99,7 @@ def _old_name(session: Session, request: m.Trenameat) -> Entry:
     return Entry(session.fids[request.olddirfid].node, request.oldname)
 
 
-def _place(session: Session, request: m.Trename | m.Tremove) -> Entry:
+def place_of(session: Session, request: m.Trename | m.Tremove | m.Tclunk | m.Twstat) -> Entry:
     """As it was found; whether it is there still is ``entry_of``'s to say."""
     place = session.fids[request.fid].place
     if place is None or place.parent is None:
@@ -111,7 +111,7 @@ def _looked(entry: Callable[[Session, Any], Entry]) -> Callable[[Session, Any], 
     return lambda session, request: look(entry(session, request))
 
 
-def _made(entry: Entry, kind: int, begun: Begun) -> bool:
+def made(entry: Entry, kind: int, begun: Begun) -> bool:
     """Whether the name came to be since, as a file of ``kind``."""
     now = look(entry)
     return not begun.exists and bool(now[0]) and stat.S_IFMT(now[1]) == kind
@@ -129,7 +129,7 @@ def _made_below(
 ) -> Qid | None:
     """The file of ``kind`` that was made; ``None`` if it was not.  Raises ``OSError``."""
     entry = _DFID(session, request)
-    if not _made(entry, kind, begun):
+    if not made(entry, kind, begun):
         return None
     return _settled(session, request.dfid, entry, request.mode, request.gid)
 
@@ -147,7 +147,7 @@ def _mknod(session: Session, request: m.Tmknod, begun: Begun) -> Message | None:
 
 def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | None:
     entry = _FID(session, request)
-    if not _made(entry, stat.S_IFLNK, begun):
+    if not made(entry, stat.S_IFLNK, begun):
         return None
     if os.readlink(entry.name, dir_fd=entry.parent.fd) != request.symtgt:
         return None
@@ -156,7 +156,7 @@ def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | N
 
 def _lcreate(session: Session, request: m.Tlcreate, begun: Begun) -> Message | None:
     entry = _FID(session, request)
-    if not _made(entry, stat.S_IFREG, begun):
+    if not made(entry, stat.S_IFREG, begun):
         return None
     _settled(session, request.fid, entry, request.mode, request.gid)
     # As what it is by now; nothing in it is ours to take away.
@@ -182,8 +182,8 @@ def _unlinkat(session: Session, request: m.Tunlinkat, begun: Begun) -> Message |
     return m.Runlinkat(request.tag)
 
 
-def _remove(session: Session, request: m.Tremove, begun: Begun) -> Message | None:
-    entry = _place(session, request)
+def _remove(session: Session, request: m.Tremove | m.Tclunk, begun: Begun) -> Message | None:
+    entry = place_of(session, request)
     if not begun.exists or _is(begun, look(entry)):
         return None
     session.places.removed(*entry)
@@ -194,7 +194,7 @@ def _remove(session: Session, request: m.Tremove, begun: Begun) -> Message | Non
 def _renameat(session: Session, request: m.Trenameat, begun: Begun) -> Message | None:
     check_name(request.newname)
     new = Entry(session.fids[request.newdirfid].node, request.newname)
-    if not _moved(session, _old_name(session, request), new, begun):
+    if not moved(session, _old_name(session, request), new, begun):
         return None
     return m.Rrenameat(request.tag)
 
@@ -202,21 +202,27 @@ def _renameat(session: Session, request: m.Trenameat, begun: Begun) -> Message |
 def _rename(session: Session, request: m.Trename, begun: Begun) -> Message | None:
     check_name(request.name)
     new = Entry(session.fids[request.dfid].node, request.name)
-    if not _moved(session, _place(session, request), new, begun):
+    if not moved(session, place_of(session, request), new, begun):
         return None
     return m.Rrename(request.tag)
 
 
-def _moved(session: Session, old: Entry, new: Entry, begun: Begun) -> bool:
+def moved(session: Session, old: Entry, new: Entry, begun: Begun) -> bool:
+    """Whether the file was moved; if so, places follow."""
     if not begun.exists or _is(begun, look(old)) or not _is(begun, look(new)):
         return False
     changes.follow(session, *old, *new)
     return True
 
 
-def _attribute(session: Session, request: m.Tclunk) -> Before | None:
-    """Whether the attribute is there that is set or removed when the fid is clunked."""
-    file = session.fids[request.fid].file
+def _at_clunk(session: Session, request: m.Tclunk) -> Before | None:
+    """Whether the attribute is there that is set or removed when the fid is clunked, or who has the
+    name that is removed then.
+    """
+    state = session.fids[request.fid]
+    if state.remove_on_close:
+        return look(place_of(session, request))
+    file = state.file
     return (int(_current(file) is not None), 0, 0, 0, 0) if type(file) is ValueWriter else None
 
 
@@ -230,6 +236,9 @@ def _current(value: ValueWriter) -> bytes | None:
 
 
 def _clunk(session: Session, request: m.Tclunk, begun: Begun) -> Message | None:
+    if session.fids[request.fid].remove_on_close:
+        removed = _remove(session, request, begun)
+        return None if removed is None else m.Rclunk(request.tag)
     value = session.fids[request.fid].file
     if type(value) is not ValueWriter or len(value.so_far) != value.size:
         return None
@@ -251,10 +260,10 @@ ONCE: Final[Mapping[type[Message], Once]] = MappingProxyType(
         m.Tlcreate: Once(_looked(_FID), _lcreate),
         m.Tlink: Once(_looked(_DFID), _link),
         m.Tunlinkat: Once(_looked(_DIRFID), _unlinkat),
-        m.Tremove: Once(_looked(_place), _remove),
+        m.Tremove: Once(_looked(place_of), _remove),
         m.Trenameat: Once(_looked(_old_name), _renameat),
-        m.Trename: Once(_looked(_place), _rename),
-        m.Tclunk: Once(_attribute, _clunk),
+        m.Trename: Once(_looked(place_of), _rename),
+        m.Tclunk: Once(_at_clunk, _clunk),
     }
 )
 

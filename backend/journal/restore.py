@@ -10,16 +10,21 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from backend.fileserver.dotu.listing import StatDirectory
 from backend.fileserver.fids import FidState
 from backend.fileserver.files import NO_CHANGE, Unopened
 from backend.fileserver.local_files import LocalDirectory
+from backend.fileserver.opening import iounit
 from backend.journal import layout
 from backend.journal.journal import DIALECTS
 from backend.journal.layout import (
     FID,
     FREE,
+    LISTED,
     LOCK,
     PLACE,
+    POSITION,
+    REMOVED,
     REPLY,
     REQUEST,
     SLOT_PACKING,
@@ -148,21 +153,27 @@ def _restore_fids(writer: Writer, session: Session, slots: list[tuple[int, Slot]
             given.add(slot.place)
         uid = NO_CHANGE if slot.user == _NOBODY else slot.user
         state = FidState(nodes.at(slot.node, slot.ino).hold(), where, uid)
+        state.remove_on_close = slot.kind == FID and bool(slot.flags & REMOVED)
         session.fids.add(Fid(slot.key), state)
         writer.fids[Fid(slot.key)] = index
         if slot.kind == XATTR:
             _restore_value(writer, session, Fid(slot.key), slot)
         elif slot.file >= 0:
-            _reopen(writer, session, tree, Fid(slot.key), slot.file)
+            _reopen(writer, session, tree, slot)
     nodes.release()
 
 
-def _reopen(writer: Writer, session: Session, tree: LocalTree, fid: Fid, fd: int) -> None:
+def _reopen(writer: Writer, session: Session, tree: LocalTree, slot: Slot) -> None:
+    fid = Fid(slot.key)
     state = session.fids[fid]
-    file = tree.adopt_open(state.node, fd)
+    file = tree.adopt_open(state.node, slot.file)
     limits = session.limits
     slots = limits.cursors if isinstance(file, LocalDirectory) else limits.open_files
     slots.take()
+    if slot.flags & LISTED:
+        listing = StatDirectory(file, tree, state.node, iounit(session))
+        listing.resume(*POSITION.unpack(slot.name[: POSITION.size]))
+        file = listing
     state.set_open(file, slots)
     writer.note_append(fid, file)
 

@@ -55,11 +55,10 @@ class Values:
         self._memory[at : at + len(so_far)] = bytes(so_far)
         return room.start
 
-    def retire(self, fid: Fid) -> None:
-        """The fid is another, or none, from the next commit on."""
-        room = self.rooms.pop(fid, None)
-        if room is not None:
-            self._retired.append(room)
+    def retire(self, fid: Fid, unless: object) -> None:
+        """The fid is another, or none, from the next commit on, ``unless`` this is its value."""
+        if self.rooms[fid].value is not unless:
+            self._retired.append(self.rooms.pop(fid))
 
     def committed(self) -> None:
         """What was retired is free."""

@@ -19,6 +19,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from backend.fileserver.dotu.listing import StatDirectory
 from backend.fileserver.files import UNOPENED
 from backend.fileserver.local_files import LocalDirectory, LocalFile
 from backend.fileserver.xattrs import ValueReader, ValueWriter
@@ -26,10 +27,20 @@ from backend.journal import layout
 from backend.journal.debts import Debts
 from backend.journal.held_locks import HeldLocks
 from backend.journal.journal import DIALECTS, Uncovered
-from backend.journal.layout import FID, PLACE, SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Begun, Slot
+from backend.journal.layout import (
+    FID,
+    LISTED,
+    PLACE,
+    POSITION,
+    REMOVED,
+    SLOT_PACKING,
+    SLOT_SIZE,
+    SLOTS_AT,
+    Begun,
+    Slot,
+)
 from backend.journal.touched import touched
 from backend.journal.values import Values, value_slot
-from protocol.ninep.dialects import Dialect
 from protocol.xenpv.ring import INDEX_MASK
 
 if TYPE_CHECKING:
@@ -49,7 +60,7 @@ _PLAIN: Final = (1 << 48) - 1
 """Qid paths up to here are inode numbers of the export's own file system (``fileserver.qids``)."""
 
 _NO_FILE: Final = -1
-_COVERED_DIALECT: Final = Dialect.DOTL
+_NUMBERS: Final = {dialect: number for number, dialect in enumerate(DIALECTS)}
 
 
 class KnownPlace(NamedTuple):
@@ -66,8 +77,7 @@ class Writer:
         """``lanes`` are those that the session is served on."""
         self.journal: Final = journal
         self.attended: Final[set[Fid]] = set()
-        """Fids that are written otherwise than at an offset of a file: at its end, wherever that
-        is, or as an attribute's value."""
+        """Fids that are written at files' ends, wherever those are, or as attributes' values."""
         self.fids: Final[dict[Fid, int]] = {}
         self.places: Final[dict[Place, KnownPlace]] = {}
         self.last_place = 0
@@ -112,6 +122,10 @@ class Writer:
         """``request`` is about to be carried out: the fids that it may change are looked at."""
         self._touched += touched(request, self.fids)
 
+    def touch_fid(self, fid: Fid) -> None:
+        """What a fid stands for is about to become another state of it."""
+        self._touched.append(fid)
+
     def close_later(self, fd: int) -> None:
         """Close a descriptor as soon as no commit needs it."""
         self._unclosed.append(fd)
@@ -130,14 +144,14 @@ class Writer:
         indices[at + 1] = indices[at + 1] + produced & INDEX_MASK
         dialect = session.dialect
         uncovered = 0
-        if dialect is not _COVERED_DIALECT or self._odd or self.debts.lost:
+        if self._odd or self.debts.lost:
             uncovered = self._uncovered().value
         self._pack(
             self._memory,
             layout.COMMIT_AT[number & 1],
             number,
             uncovered,
-            0 if dialect is None else 1,
+            _NUMBERS[dialect],
             session.msize,
             *indices,
         )
@@ -174,9 +188,6 @@ class Writer:
             self.attended.add(fid)
 
     def _uncovered(self) -> Uncovered:
-        session = self._session
-        if session.dialect not in DIALECTS:
-            return Uncovered.DIALECT
         if self._odd:
             return Uncovered.ODD
         if self.debts.lost:
@@ -189,8 +200,8 @@ class Writer:
         for fid in dict.fromkeys(self._touched):
             self._retire(self.fids.pop(fid, None), number)
             self._odd.discard(fid)
-            if fid in self._rooms and not self._is_same_value(fid):
-                self.values.retire(fid)
+            if fid in self._rooms:
+                self.values.retire(fid, unless=table[fid].file if fid in table else None)
             if self._owed:
                 self.debts.fid_changed(number, fid)
             self.attended.discard(fid)
@@ -215,20 +226,26 @@ class Writer:
     def _note_fid(self, fid: Fid, state: FidState, number: int) -> None:
         file, node, place = state.file, state.node, state.place
         kind = type(file)
-        opened = _NO_FILE
-        if kind is LocalFile or kind is LocalDirectory:
+        opened, flags, position = _NO_FILE, REMOVED if state.remove_on_close else 0, b""
+        if kind is StatDirectory:
+            opened, flags = file.fileno(), flags | LISTED
+            position = POSITION.pack(*cast("StatDirectory", file).position)
+        elif kind is LocalFile or kind is LocalDirectory:
             opened = file.fileno()
             self.note_append(fid, file)
         elif kind is not ValueReader and kind is not ValueWriter and file is not UNOPENED:
             self._odd.add(fid)
-        if node.qid.path > _PLAIN or state.remove_on_close:
+        if node.qid.path > _PLAIN:
             self._odd.add(fid)
         where = 0
         if place is not None:
             known = self.places.get(place)
             where = self._note_place(place, 0, number) if known is None else known.key
         user = state.uid & 0xFFFF_FFFF
-        slot = Slot(number, 0, 0, node.qid.path, FID, 0, fid, node.fd, opened, 0, user, where, b"")
+        slot = Slot(
+            *(number, 0, 0, node.qid.path, FID, len(position), fid),
+            *(node.fd, opened, flags, user, where, position),
+        )
         if kind is ValueReader or kind is ValueWriter:
             slot = self._with_value(slot, fid, cast("ValueReader | ValueWriter", file))
         self.fids[fid] = self._write(slot)
@@ -245,10 +262,6 @@ class Writer:
         """Find out whether a fid's value is being written."""
         if type(value) is ValueWriter:
             self.attended.add(fid)
-
-    def _is_same_value(self, fid: Fid) -> bool:
-        state = self._session.fids.get(fid)
-        return state is not None and state.file is self._rooms[fid].value
 
     def _note_place(self, place: Place, key: int, number: int) -> int:
         """Write down a place, under a number of its own if it has none (0) yet."""

@@ -42,6 +42,20 @@ class StatDirectory(ForwardingFile):
         self._offset = 0
         self._cookie = 0
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the last reply ended, as an offset, and the cookie to go on from."""
+        return self._offset, self._cookie
+
+    def resume(self, offset: int, cookie: int) -> None:
+        """Go on from a position that another process has come to.
+
+        Earlier boundaries are found by reading again, as those that were thinned out.
+        """
+        self._offset, self._cookie = offset, cookie
+        if offset:
+            self._boundaries.note(0, offset, cookie)
+
     def read(self, buffers: Sequence[memoryview], offset: int) -> int:
         """Fill ``buffers`` with the entries after ``offset``, as many as fit; 0 at the end.
 

@@ -62,7 +62,7 @@ def open_(session: Session, request: Topen) -> Message | Parked:
     if to_be_removed and state.node.kind == stat.S_IFDIR:
         raise OSError(errno.EISDIR, "a directory cannot be removed by closing it")
     try:
-        qid = _open(session, state, flags)
+        qid = open_state(session, state, flags)
     except MustWait as waiting:
         if to_be_removed:
             waiting.release()
@@ -96,7 +96,8 @@ def create(session: Session, request: Tcreate) -> Rcreate:
     return Rcreate(request.tag, qid, iounit(session))
 
 
-def _open(session: Session, state: FidState, flags: int) -> Qid:
+def open_state(session: Session, state: FidState, flags: int) -> Qid:
+    """Open what a fid stands for; its qid.  Raises ``MustWait``, ``OSError`` as ``open_fid``."""
     qid = open_fid(session, state, flags)
     if state.node.kind == stat.S_IFDIR:
         state.file = StatDirectory(state.file, session.tree, state.node, iounit(session))
@@ -105,7 +106,7 @@ def _open(session: Session, state: FidState, flags: int) -> Qid:
 
 def _make_file(session: Session, state: FidState, request: Tcreate, mode: int) -> Qid:
     flags = host_flags(request.mode) | os.O_EXCL
-    owner = _owner(session, state)
+    owner = owner_of(session, state)
     qid = create_file(session, state, request.name, flags=flags, mode=mode, owner=owner)
     state.remove_on_close = bool(request.mode & ORCLOSE)
     return qid
@@ -114,16 +115,16 @@ def _make_file(session: Session, state: FidState, request: Tcreate, mode: int) -
 def _make_directory(session: Session, state: FidState, request: Tcreate, mode: int) -> Qid:
     _check_read_only(request)
     session.limits.cursors.check(1)
-    session.tree.mkdir(state.node, request.name, mode, _owner(session, state))
-    _become_entry(session, state, request.name)
-    return _open(session, state, os.O_RDONLY)
+    session.tree.mkdir(state.node, request.name, mode, owner_of(session, state))
+    become_entry(session, state, request.name)
+    return open_state(session, state, os.O_RDONLY)
 
 
 def _make_symlink(session: Session, state: FidState, request: Tcreate, _mode: int) -> Qid:
     _check_read_only(request)
     check_target(request.extension)
-    session.tree.symlink(state.node, request.name, request.extension, _owner(session, state))
-    return _become_entry(session, state, request.name)
+    session.tree.symlink(state.node, request.name, request.extension, owner_of(session, state))
+    return become_entry(session, state, request.name)
 
 
 def _make_link(session: Session, state: FidState, request: Tcreate, _mode: int) -> Qid:
@@ -134,7 +135,7 @@ def _make_link(session: Session, state: FidState, request: Tcreate, _mode: int) 
         raise OSError(errno.EINVAL, f"a fid's number is wanted, not {request.extension!r}")
     node = session.fids[Fid(int(match[1]))].node
     session.tree.link(node, state.node, request.name)
-    return _become(session, state, node.hold(), request.name)
+    return become(session, state, node.hold(), request.name)
 
 
 def _make_device(session: Session, state: FidState, request: Tcreate, mode: int) -> Qid:
@@ -159,8 +160,8 @@ def _make_node(
     session: Session, state: FidState, request: Tcreate, mode: int, device: Device
 ) -> Qid:
     _check_read_only(request)
-    session.tree.mknod(state.node, request.name, mode, device, _owner(session, state))
-    return _become_entry(session, state, request.name)
+    session.tree.mknod(state.node, request.name, mode, device, owner_of(session, state))
+    return become_entry(session, state, request.name)
 
 
 _NO_DEVICE: Final = Device(0, 0)
@@ -184,16 +185,18 @@ def _check_read_only(request: Tcreate) -> None:
         raise OSError(errno.EINVAL, f"mode {request.mode:#x} for what is no regular file")
 
 
-def _owner(session: Session, state: FidState) -> Owner:
+def owner_of(session: Session, state: FidState) -> Owner:
+    """To whom belongs what is created in the directory of a fid."""
     _qid, directory = session.tree.getattr(state.node)
     return Owner(state.uid, directory.st_gid)
 
 
-def _become_entry(session: Session, state: FidState, name: bytes) -> Qid:
-    return _become(session, state, session.tree.lookup(state.node, name), name)
+def become_entry(session: Session, state: FidState, name: bytes) -> Qid:
+    """Have the fid of a directory stand for an entry of it."""
+    return become(session, state, session.tree.lookup(state.node, name), name)
 
 
-def _become(session: Session, state: FidState, node: Node, name: bytes) -> Qid:
+def become(session: Session, state: FidState, node: Node, name: bytes) -> Qid:
     """Have the fid stand for the new file, whose hold is taken over."""
     state.move(node, session.places.at(state.node, name))
     return session.tree.getattr(node)[0]

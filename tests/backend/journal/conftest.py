@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -91,6 +92,16 @@ def served(export: Path, walls: str, rings: int = 1, order: int = 4) -> Iterator
                 channel.close()
                 guest.words.release()
                 memory.close()
+
+
+def await_consumed(guest: Served, waiting: int) -> None:
+    """Until so many bytes of requests are left."""
+    requests = guest.rings[0].requests
+    while requests.size - requests.free() > waiting:
+        ready, _, _ = select.select([guest.events.fileno()], [], [], 30)
+        assert ready
+        while (port := guest.events.pending()) is not None:
+            guest.events.unmask(port)
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from protocol.ninep import messages as m
+from protocol.ninep.directory import decode_stats
+from protocol.ninep.ids import Fid
 from tests.backend.journal.conftest import served
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     Said = tuple[m.Message, bytes]
     """A request, and the data beside it."""
+
+
+LISTING: Final = Fid(99)
+"""A fid that reads a directory in 9P2000.u: of its entries the names are compared."""
 
 
 def compare(export: Path, walls: str, conversation: Callable[[], Iterable[Said]]) -> None:
@@ -58,7 +64,9 @@ def held(guest: Served, conversation: Iterable[Said]) -> list[Any]:
         elif isinstance(reply, m.Rreaddir):
             answers.append(len(beside))
         elif isinstance(reply, m.Rread):
-            answers.append((reply, beside))
+            listed = getattr(request, "fid", None) == LISTING
+            shown = [stat.name for stat in decode_stats(beside)] if listed else beside
+            answers.append((reply.count, shown))
         else:
             fields = reply._asdict()
             fields.pop("qid", None)

@@ -11,7 +11,7 @@ from backend.worker.keeper import MOST_TRIES
 from protocol.ninep import messages as m
 from protocol.ninep.codec import encode
 from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.conftest import served
+from tests.backend.journal.conftest import await_consumed, served
 from tests.end_to_end.lives import kill_worker
 
 if TYPE_CHECKING:
@@ -34,15 +34,22 @@ def test_a_request_that_ends_every_worker_is_refused_and_the_next_is_served(expo
 
 
 def test_a_state_that_is_not_covered_ends_the_device_with_the_reason(export: Path) -> None:
-    with served(export, "none") as guest:
-        guest.ask(m.Tversion(Tag(0xFFFF), 8192, b"9P2000.u"))
-        guest.words[1] = guest.words[0] + 1
-        guest.send(encode(m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0)))
+    """Links of a thousand bytes, until one finds no room."""
+    (export / "link").symlink_to("x" * 1000)
+    with served(export, "none", order=1) as guest:
+        guest.ask(m.Tversion(Tag(0xFFFF), 4096, b"9P2000.L"))
+        guest.ask(m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0))
+        guest.ask(m.Twalk(Tag(1), Fid(0), Fid(1), (b"link",)))
+        for tag in range(2, 8):
+            guest.put(m.Treadlink(Tag(tag), Fid(1)), 0)
+        guest.events.notify(guest.rings[0].port)
+        await_consumed(guest, len(encode(m.Treadlink(Tag(2), Fid(1)))))
+        assert kill_worker(guest.process.pid)
         assert guest.process.wait(30) == 0
         assert isinstance(guest.channel.receive(), Ready)
-        assert guest.channel.receive() == Failed(
-            "worker died: exit status 9; none can go on: its dialect is not 9P2000.L"
-        )
+        failed = guest.channel.receive()
+        assert isinstance(failed, Failed)
+        assert failed.reason.startswith("worker died: signal 9; none can go on: a request waits")
 
 
 def await_ready(guest: Served) -> None:

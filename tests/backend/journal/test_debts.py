@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 from typing import TYPE_CHECKING
 
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
 from protocol.ninep.codec import encode
 from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.conftest import served
+from tests.backend.journal.conftest import await_consumed, served
 from tests.end_to_end.lives import kill_worker
 
 if TYPE_CHECKING:
@@ -74,16 +73,6 @@ def test_what_a_sync_stands_on_must_not_change(export: Path) -> None:
         # Nothing of it is left: the next worker goes on.
         assert kill_worker(guest.process.pid)
         assert isinstance(guest.ask(m.Tmkdir(Tag(1), ROOT, b"d", 0o755, 0))[0], m.Rmkdir)
-
-
-def await_consumed(guest: Served, waiting: int) -> None:
-    """Until so many bytes of requests are left."""
-    requests = guest.rings[0].requests
-    while requests.size - requests.free() > waiting:
-        ready, _, _ = select.select([guest.events.fileno()], [], [], 30)
-        assert ready
-        while (port := guest.events.pending()) is not None:
-            guest.events.unmask(port)
 
 
 def test_replies_without_room_are_said_by_the_next_worker(export: Path) -> None:

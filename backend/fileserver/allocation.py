@@ -1,4 +1,4 @@
-"""Which part of a file has no room on disk yet, and how much of a write fits a given room."""
+"""Which part of a file has no room on disk yet, so what a write adds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 
 def holes(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -35,25 +35,6 @@ def holes(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
 def growth(fd: int, start: int, end: int) -> int:
     """Bytes that writing ``start`` to ``end`` may add to the file's space on disk."""
     return sum(above - below for below, above in holes(fd, start, end))
-
-
-def affordable(fd: int, start: int, end: int, room: int) -> int:
-    """How many bytes from ``start`` can be written so that at most ``room`` bytes are added."""
-    for below, above in holes(fd, start, end):
-        if above - below > room:
-            block = os.fstat(fd).st_blksize
-            return max(0, min(end, below + max(0, room - room % block)) - start)
-        room -= above - below
-    return end - start
-
-
-def first(buffers: Sequence[memoryview], length: int) -> list[memoryview]:
-    """The first ``length`` bytes of ``buffers``."""
-    kept = []
-    for buffer in buffers:
-        kept.append(buffer[:length])
-        length -= len(kept[-1])
-    return kept
 
 
 def seek(fd: int, at: int, whence: int, none: int) -> int:

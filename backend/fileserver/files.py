@@ -147,7 +147,7 @@ class File(Protocol):
         """Fill ``buffers`` from ``offset``; less than full only at the end of the file."""
 
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
-        """Write ``buffers`` at ``offset``; less than all only when an error came after progress."""
+        """Write ``buffers`` at ``offset``: all, but for a channel, which may take less."""
 
     def entries(self, cookie: int) -> Iterable[Dirent]:
         """The entries after ``cookie`` (0: from the start); each entry's ``offset`` is one.

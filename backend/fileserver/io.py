@@ -23,9 +23,7 @@ def read(session: Session, request: Tread, buffers: Sequence[memoryview]) -> int
 
 
 def write(session: Session, request: Twrite, buffers: Sequence[memoryview]) -> int:
-    """Write ``buffers`` at ``request.offset``; how many bytes, fewer only if an error came between.
-
-    The client meets that error when it writes the rest.
+    """Write ``buffers`` at ``request.offset``; how many bytes, fewer only in a channel.
 
     Raises ``OSError``: EBADF (unknown, not open, not open for writing), EFBIG for an offset of
     2**63 or more, and what pwritev(2) says.

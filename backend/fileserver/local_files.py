@@ -16,7 +16,7 @@ from protocol.ninep.messages import Dirent, Qid
 from protocol.ninep.unchecked import unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from backend.fileserver.limits import Slots
     from backend.fileserver.qids import QidSpace
@@ -107,7 +107,7 @@ class LocalFile(_Opened):
             raise OSError(errno.EINVAL, f"offset {offset} is beyond any file")
         done = os.preadv(self._fd, buffers, offset)
         if done and done < _length(buffers):
-            done = _go_on(os.preadv, self._fd, buffers, offset, done)
+            done = _read_rest(self._fd, buffers, offset, done)
         return done
 
     def write(self, buffers: Sequence[memoryview], offset: int) -> int:
@@ -115,7 +115,7 @@ class LocalFile(_Opened):
             raise OSError(errno.EFBIG, f"offset {offset} is beyond any file")
         done = os.pwritev(self._fd, buffers, offset)
         if done and done < _length(buffers):
-            done = _go_on(os.pwritev, self._fd, buffers, offset, done)
+            return _write_rest(self._fd, buffers, offset, done)
         return done
 
     def entries(self, cookie: int) -> Iterator[Dirent]:
@@ -234,26 +234,31 @@ def _length(buffers: Sequence[memoryview]) -> int:
     return len(buffers[0]) if len(buffers) == 1 else sum(map(len, buffers))
 
 
-def _go_on(
-    transfer: Callable[[int, Sequence[memoryview], int], int],
-    fd: int,
-    buffers: Sequence[memoryview],
-    offset: int,
-    done: int,
-) -> int:
-    """After a short read or write: until all is done, or nothing more comes.
+def _read_rest(fd: int, buffers: Sequence[memoryview], offset: int, done: int) -> int:
+    """After a short read: until all is done, or nothing more comes.
 
     An error after progress is kept back: what was done is told, and the client meets the error
     when it comes for the rest.
     """
     while rest := _rest(buffers, done):
         try:
-            more = transfer(fd, rest, offset + done)
+            more = os.preadv(fd, rest, offset + done)
         except OSError:
             break
         if not more:
             break
         done += more
+    return done
+
+
+def _write_rest(fd: int, buffers: Sequence[memoryview], offset: int, done: int) -> int:
+    """After a short write: until all is done.
+
+    An error counts, whatever was done before: Linux 6.12, told of a part and then of an error,
+    writes the rest once more, over that part, and tells the program that all is well.
+    """
+    while rest := _rest(buffers, done):
+        done += os.pwritev(fd, rest, offset + done)
     return done
 
 

@@ -30,9 +30,11 @@ def code_of(attempt: Callable[[], object]) -> int | None:
 
 
 def fill(share: Share, name: str) -> None:
-    """Write until there is no room."""
+    """Write until there is no room, not even for a little."""
     with share.open(name, os.O_WRONLY | os.O_CREAT) as file:
         assert code_of(lambda: file.pwrite(os.urandom(8 * MIB), 0)) == errno.ENOSPC
+        blocks = range(0, 8 * MIB, 4096)
+        assert code_of(lambda: [file.pwrite(bytes(4096), at) for at in blocks]) == errno.ENOSPC
 
 
 def test_two_guests_share_a_root_and_its_limits(bed: Testbed, export: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver import ledger_file as at
-from backend.fileserver.allocation import affordable, first, growth
+from backend.fileserver.allocation import growth
 from backend.fileserver.inode_table import UNIT
 from backend.fileserver.local_files import MAX_OFFSET
 from backend.fileserver.policies.forwarding import ForwardingFile
@@ -59,28 +59,24 @@ class QuotaFile(ForwardingFile):
         self._tree.ledger.closed(self._key)
 
     def _write_near(self, buffers: Sequence[memoryview], offset: int) -> int:
-        """Near the limit: as much as there is room for.  In place there always is."""
+        """Near the limit: what there is room for, whole.  In place there always is."""
         if not self.writable or offset > MAX_OFFSET:
             return self.inner.write(buffers, offset)  # which says why not
         tree, room = self._tree, self._tree.room
         fd, length = self.inner.fileno(), sum(map(len, buffers))
         tree.wait_until_counted()
-        again = True
         while True:
             with tree.ledger.turn():
                 start = os.fstat(fd).st_size if self._appends else offset
-                end = min(start + length, MAX_OFFSET)
-                more = -(-growth(fd, start, end) // UNIT)
-                fits = length if room.make(more, 0) else affordable(fd, start, end, room.left())
-                if fits == length or (fits and not again):
+                more = -(-growth(fd, start, min(start + length, MAX_OFFSET)) // UNIT)
+                if room.make(more, 0):
                     try:
-                        return self.inner.write(first(buffers, fits), offset)
+                        return self.inner.write(buffers, offset)
                     finally:
                         tree.ledger.settle(self._key, fd)
                 refusal = room.full(more)
-            if not again:
+            if not room.look_again():
                 raise refusal
-            again = room.look_again()
 
 
 class _HeldPin:

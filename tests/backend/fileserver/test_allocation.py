@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.fileserver.allocation import affordable, first, growth, holes, seek
+from backend.fileserver.allocation import growth, holes, seek
 
 from .client import refused
 from .quotas import RAM, needs_ram
@@ -33,9 +33,9 @@ def fd() -> Iterator[int]:
 
 @needs_ram
 @settings(deadline=None)
-@given(pieces, st.integers(0, 70_000), st.integers(0, 70_000), st.integers(0, 20))
+@given(pieces, st.integers(0, 70_000), st.integers(0, 70_000))
 def test_growth_is_what_the_file_grows_by(
-    written: list[tuple[int, int]], start: int, length: int, room: int
+    written: list[tuple[int, int]], start: int, length: int
 ) -> None:
     with open(RAM, opener=lambda path, _: os.open(path, os.O_RDWR | os.O_TMPFILE, 0o600)) as file:
         fd = file.fileno()
@@ -43,11 +43,6 @@ def test_growth_is_what_the_file_grows_by(
             os.pwrite(fd, bytes(count), offset)
         before = os.fstat(fd).st_blocks
         expected = growth(fd, start, start + length)
-        fits = affordable(fd, start, start + length, room * BLOCK)
-        assert 0 <= fits <= length
-        assert (fits == length) == (expected <= room * BLOCK)
-        os.pwrite(fd, bytes(fits), start)
-        assert (os.fstat(fd).st_blocks - before) * 512 <= room * BLOCK
         os.pwrite(fd, bytes(length), start)
         assert (os.fstat(fd).st_blocks - before) * 512 == expected
 
@@ -58,8 +53,6 @@ def test_holes_are_whole_blocks_within_the_range(fd: int) -> None:
     os.ftruncate(fd, 10 * BLOCK)
     assert list(holes(fd, 1, 4 * BLOCK + 1)) == [(0, 2 * BLOCK), (3 * BLOCK, 5 * BLOCK)]
     assert list(holes(fd, 2 * BLOCK, 3 * BLOCK)) == []
-    # Beyond a limit that was lowered there is no room at all.
-    assert affordable(fd, 0, BLOCK, -BLOCK) == 0
 
 
 def test_what_cannot_be_looked_into_is_an_error(tmp_path: Path) -> None:
@@ -71,15 +64,3 @@ def test_what_cannot_be_looked_into_is_an_error(tmp_path: Path) -> None:
             seek(fd, 0, os.SEEK_HOLE, 0)
     finally:
         os.close(fd)
-
-
-def test_first_cuts_buffers() -> None:
-    buffers = [memoryview(b"abc"), memoryview(b""), memoryview(b"defg")]
-    assert [b"".join(first(buffers, length)) for length in (0, 2, 3, 5, 7, 9)] == [
-        b"",
-        b"ab",
-        b"abc",
-        b"abcde",
-        b"abcdefg",
-        b"abcdefg",
-    ]

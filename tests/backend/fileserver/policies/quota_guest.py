@@ -27,7 +27,7 @@ def say(word: str) -> None:
 
 
 def fill(tree: QuotaTree, name: str) -> None:
-    """Write files until there is no room, removing every third; short writes and errors alike."""
+    """Write files until there is no room, removing every third; errors are passed by."""
     buffer = memoryview(bytes(100_000))
     full = 0
     for number in range(400):

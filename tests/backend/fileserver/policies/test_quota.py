@@ -49,10 +49,13 @@ def quota_of(held: Holder) -> QuotaTree:
 pytestmark = needs_ram
 
 
-def test_a_write_is_cut_at_the_limit_and_the_next_has_no_room(held: Holder) -> None:
+def test_a_write_that_does_not_fit_whole_is_refused_and_a_smaller_one_is_not(held: Holder) -> None:
     _node, file = held.create(b"file")
     assert write(file, bytes(200 * KIB)) == 200 * KIB
-    assert write(file, bytes(100 * KIB), 200 * KIB) == 56 * KIB
+    with refused(errno.ENOSPC):
+        write(file, bytes(100 * KIB), 200 * KIB)
+    assert os.fstat(file.fileno()).st_size == 200 * KIB
+    assert write(file, bytes(56 * KIB), 200 * KIB) == 56 * KIB
     with refused(errno.ENOSPC):
         write(file, b"x", SPACE)
     # What is there may be rewritten, a part of a hole may not.
@@ -67,18 +70,20 @@ def test_a_hole_is_free_until_it_is_written(held: Holder) -> None:
     assert bytes_used(quota_of(held)) == 0
     assert write(file, b"x", 1 << 39) == 1
     assert bytes_used(quota_of(held)) == 4 * KIB
-    assert write(file, bytes(SPACE), 1 << 38) == SPACE - 4 * KIB
+    assert write(file, bytes(SPACE - 4 * KIB), 1 << 38) == SPACE - 4 * KIB
     with refused(errno.ENOSPC):
         write(file, b"x", 0)
     held.tree.setattr(node, file, Changes(size=0))
     assert bytes_used(quota_of(held)) == 0
 
 
-def test_an_append_is_cut_at_the_limit_whatever_its_offset(held: Holder) -> None:
+def test_an_append_is_refused_at_the_limit_whatever_its_offset(held: Holder) -> None:
     held.create(b"file")
     file = held.open(b"file", flags=os.O_WRONLY | os.O_APPEND)
     assert write(file, bytes(200 * KIB)) == 200 * KIB
-    assert write(file, bytes(200 * KIB)) == 56 * KIB
+    with refused(errno.ENOSPC):
+        write(file, bytes(56 * KIB + 1))
+    assert write(file, bytes(56 * KIB)) == 56 * KIB
     with refused(errno.ENOSPC):
         write(file, bytes(KIB))
 
@@ -148,7 +153,7 @@ def test_an_open_file_counts_until_it_is_closed(held: Holder) -> None:
     write(file, bytes(100 * KIB))
     tree.unlink(tree.root, b"file", directory=False)
     write(file, bytes(100 * KIB), 100 * KIB)
-    assert write(file, bytes(100 * KIB), SPACE) == 56 * KIB
+    assert write(file, bytes(56 * KIB), SPACE) == 56 * KIB
     pin = file.pin()
     file.close()
     node.release()
@@ -219,7 +224,7 @@ def test_attributes_need_room_where_they_take_blocks(export: Path, tmp_path: Pat
             tree.xattr_set(node, b"user.b", bytes(2000), 0)
             assert tree.ledger.totals == scanned(export)
             tree.xattr_remove(node, b"user.b")
-            write(file, bytes(SPACE))
+            write(file, bytes(SPACE - bytes_used(tree)))
             with refused(errno.ENOSPC):
                 tree.xattr_set(node, b"user.b", bytes(2000), 0)
         file.close()
@@ -234,7 +239,9 @@ def test_files_made_in_dom0_count_from_the_start(folder: Path) -> None:
         node, file = tree.create(tree.root, b"new", os.O_RDWR, 0o600, NOBODY)
         with refused(errno.EDQUOT):
             tree.mkdir(tree.root, b"more", 0o700, NOBODY)
-        assert write(file, bytes(200 * KIB)) == 56 * KIB
+        with refused(errno.ENOSPC):
+            write(file, bytes(60 * KIB))
+        assert write(file, bytes(56 * KIB)) == 56 * KIB
         file.close()
         node.release()
         assert tree.ledger.totals == scanned(folder / "export")

@@ -14,12 +14,12 @@ import os
 import random
 import subprocess
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -28,6 +28,26 @@ LISTED: Final = 2000
 FILES: Final = 1000
 """Files of a turn."""
 
+Prepared = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""For a folder and a turn: a context whose value is called, and timed."""
+
+
+class Transfer(NamedTuple):
+    """Reads or writes of ``size`` bytes, one after the other."""
+
+    size: int
+    times: int
+    write: bool
+    scattered: bool
+
+    def offsets(self, turn: int) -> list[int]:
+        """Where, in which order."""
+        size, times = self.size, self.times
+        places = DATA_BYTES // size
+        if self.scattered:
+            return [size * place for place in random.Random(turn).sample(range(places), times)]
+        return [size * ((turn * times + n) % places) for n in range(times)]
+
 
 class Job(NamedTuple):
     """A row of the table."""
@@ -35,20 +55,18 @@ class Job(NamedTuple):
     title: str
     operations: int
     """In one turn."""
-    prepared: Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-    """For a folder and a turn: a context whose value is called, and timed."""
+    prepared: Prepared
+    transfer: Transfer | None = None
+    """What it reads or writes, if that is what it does."""
 
 
 def _transfer(size: int, count: int, *, write: bool, scattered: bool = False) -> Job:
-    """Reads or writes of ``size`` bytes, one after the other, each a system call."""
+    """Each read or write is a system call."""
+    transfer = Transfer(size, count, write, scattered)
 
     @contextmanager
     def prepared(folder: str, turn: int) -> Iterator[Callable[[], None]]:
-        places = DATA_BYTES // size
-        if scattered:
-            offsets = [size * place for place in random.Random(turn).sample(range(places), count)]
-        else:
-            offsets = [size * ((turn * count + n) % places) for n in range(count)]
+        offsets = transfer.offsets(turn)
         buffer = os.urandom(size)
         fd = os.open(f"{folder}/data", os.O_RDWR)
 
@@ -67,7 +85,7 @@ def _transfer(size: int, count: int, *, write: bool, scattered: bool = False) ->
 
     unit = f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
     how = "random" if scattered else "sequential"
-    return Job(f"{unit} {how} {'write' if write else 'read'}", count, prepared)
+    return Job(f"{unit} {how} {'write' if write else 'read'}", count, prepared, transfer)
 
 
 def _with_files(title: str, act: Callable[[str], object]) -> Job:
@@ -126,7 +144,7 @@ def timed(job: Job, folder: str, turn: int) -> float:
         return time.perf_counter() - start
 
 
-def main() -> None:
+def obey(jobs: Mapping[str, Job]) -> None:
     """Obey the lines on the console, without end."""
     console = os.open("/dev/hvc0", os.O_RDWR | os.O_NOCTTY)
     with open(console, encoding="ascii") as lines:
@@ -134,7 +152,7 @@ def main() -> None:
         for line in lines:
             name, folder, turn = line.split()
             try:
-                job = JOBS[name.removeprefix("@")]
+                job = jobs[name.removeprefix("@")]
                 answer = f"@took {timed(job, folder, int(turn))} {job.operations}"
             except (OSError, AssertionError, subprocess.SubprocessError) as error:
                 answer = f"@failed {name}: {error!r}"
@@ -142,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    obey(JOBS)

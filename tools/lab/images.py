@@ -78,10 +78,16 @@ def write_python_guest(
     root: Path,
     modules: Iterable[str] = PROGRAMS,
     trees: Iterable[str] = TREES,
+    *,
+    later: Iterable[str] = (),
 ) -> None:
-    """A guest with Python: by default without the 9p module, for our own frontend."""
+    """A guest with Python: by default without the 9p module, for our own frontend.
+
+    Modules for ``later`` are in ``/guest/later``, for who wants them.
+    """
     with _over(root, target) as archive:
         _add_guest(archive, kernel, modules)
+        add_modules(archive, load_order(kernel.modules, later), "guest/later")
         _add_program(archive)
         _add_source(archive, trees)
 

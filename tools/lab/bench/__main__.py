@@ -6,16 +6,17 @@ import argparse
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tools.lab import suite
 from tools.lab.bench import profile
-from tools.lab.bench.dom0 import PROFILE, RESULTS, ROOT
 from tools.lab.bench.jobs import JOBS
-from tools.lab.bench.table import costs_table, jobs_table, rows
+from tools.lab.bench.results import PROFILE, RESULTS
+from tools.lab.bench.table import costs_table, jobs_table
+from tools.lab.bench.turns import GUEST
 from tools.lab.build import LAB, Built
 from tools.lab.hypervisor import hypervisor
-from tools.lab.images import MOUNTS, TREES, write_dom0, write_python_guest
+from tools.lab.images import MOUNTS, PROGRAMS, TREES, write_dom0, write_python_guest
 from tools.lab.machine import started
 from tools.lab.stacks import STACKS
 from tools.linux_guest.cache import Cache
@@ -28,10 +29,30 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tools.lab.bench.dom0 import Results
+    from tools.lab.bench.results import Results
 
-PACKAGES: Final = ("qemu-system-xen",)
-"""What Dom0 has for a comparison and not for tests."""
+
+class Kind(NamedTuple):
+    """A comparison, as a stack can have it."""
+
+    peer: str
+    packages: tuple[str, ...]
+    """What Dom0 has for it and not for tests."""
+    modules: tuple[str, ...]
+    """What the guest loads at once."""
+    later: tuple[str, ...]
+    """What it loads where it is to mount."""
+    options: str
+    """Of mount, by default."""
+    dom0: str
+    """For ``tools.lab.bench.dom0``."""
+
+
+KINDS: Final = {
+    "12": Kind("QEMU", ("qemu-system-xen",), MOUNTS, (), "version=9p2000.L,cache=none", ""),
+    "13": Kind("xen-9pfsd", (), PROGRAMS, MOUNTS, "version=9p2000.u,cache=none", " --apart"),
+}
+"""By Debian's release."""
 CLOCKS: Final = {
     "instructions": ("-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off", "-smp", "1"),
     "host": PROCESSORS,
@@ -48,8 +69,14 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="make bench-lab",
-        description="Compare with QEMU's 9pfs backend, under real Xen in QEMU.",
+        description="Compare with another 9pfs backend, under real Xen in QEMU.",
         epilog="example: make bench-lab ARGS='--turns 2 --only read-4k create'",
+    )
+    parser.add_argument(
+        "--stack",
+        choices=KINDS,
+        default="12",
+        help="Debian's release: 12 with QEMU's backend, 13 with Xen's xen-9pfsd; default: 12",
     )
     parser.add_argument("--turns", type=int, default=2, help="of each job and share; default: 2")
     parser.add_argument("--only", nargs="+", choices=JOBS, help="some jobs; default: all")
@@ -64,22 +91,24 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--options",
-        default="version=9p2000.L,cache=none",
-        help="of mount, for both shares; default: %(default)s",
+        help="of mount, for both shares; default: version=9p2000.L,cache=none, and 9p2000.u with"
+        " --stack 13",
     )
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.options = args.options or KINDS[args.stack].options
+    return args
 
 
-def build(target: Path, packages: Sequence[str]) -> Built:
+def build(target: Path, name: str, packages: Sequence[str]) -> Built:
     """As ``tools.lab.build.build``, with another backend in Dom0, and one guest."""
-    stack = STACKS["12"]
+    stack, kind = STACKS[name], KINDS[name]
     cache = Cache(LAB / "kept")
     linux = kernel(stack.kernel, cache)
     guest_root = root_archive(cache, stack.suite, stack.guest, "minbase")
     dom0_root = root_archive(cache, stack.suite, (*stack.dom0, *packages), "minbase")
-    guest = target / ROOT.file
-    write_python_guest(guest, linux, guest_root, MOUNTS, _TREES)
+    guest = target / GUEST.file
+    write_python_guest(guest, linux, guest_root, kind.modules, _TREES, later=kind.later)
     write_dom0(target / "dom0.cpio", linux, dom0_root, [guest], _TREES)
     guest.unlink()
     return Built(hypervisor(stack, cache), linux, target / "dom0.cpio")
@@ -87,14 +116,18 @@ def build(target: Path, packages: Sequence[str]) -> Built:
 
 def measure(args: argparse.Namespace, logs: Path) -> Results:
     """Start the machine and have Dom0 do it.  Raises ``GuestError``."""
-    packages = (*PACKAGES, *(profile.PACKAGES if args.profile else ()))
+    kind = KINDS[args.stack]
+    packages = (*kind.packages, *(profile.PACKAGES if args.profile else ()))
     with started(
-        lambda target: build(target, packages),
+        lambda target: build(target, args.stack, packages),
         logs,
         memory=_MEMORY,
         processors=CLOCKS[args.clock],
     ) as machine:
-        command = f"python3 -m tools.lab.bench.dom0 --turns {args.turns} --options {args.options}"
+        command = (
+            f"python3 -m tools.lab.bench.dom0{kind.dom0} --turns {args.turns}"
+            f" --options {args.options}"
+        )
         if args.only:
             command += f" --only {' '.join(args.only)}"
         if args.profile:
@@ -122,15 +155,16 @@ def main() -> int:
 def run(args: argparse.Namespace) -> int:
     """Measure, and print it; the exit status.  Raises ``GuestError``."""
     start = time.monotonic()
-    logs = LAB / "logs" / "bench-12"
-    print(f"bench-lab: {STACKS['12'].title}; {args.options}; clock: {args.clock}", file=sys.stderr)
+    logs = LAB / "logs" / f"bench-{args.stack}"
+    peer = KINDS[args.stack].peer
+    print(f"bench-lab: {STACKS[args.stack].title}; clock: {args.clock}", file=sys.stderr)
     found = measure(args, logs)
     if args.json:
         print(json.dumps(found))
         return 0
-    print(jobs_table(rows(found["turns"]), "ours", "QEMU"))
-    print()
-    print(costs_table(found, "ours", "QEMU"))
+    for comparison in found["comparisons"]:
+        print(f"{jobs_table(comparison, 'ours', peer)}\n")
+    print(costs_table(found, "ours", peer))
     if args.profile:
         print(f"\n{(logs / 'profile.txt').read_text()}")
     print(f"\nbench-lab: {time.monotonic() - start:.0f} s; logs are in {logs}")

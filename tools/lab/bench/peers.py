@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from abc import ABC, abstractmethod
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backend import toolstack
+from backend.hook import Hook, state
+from backend.hook.claim import clear_stale, is_claimed
+from backend.hook.daemon import IN_ORDER
 from backend.platform import open_platform
 from backend.share import Share
-from protocol.xenpv.ids import Domid
+from protocol.xenpv.ids import DOM0
+from tests.lab.service import LOG, Service, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
     from tests.lab.guests import Guest
-    from tests.lab.service import Service
 
 EXPORTS: Final = Path("/run/bench")
+_OPEN_FILES: Final = 64
+"""Xen's own daemon has no more than 5 by default."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,51 +53,58 @@ class Peer(ABC):
         """What the guest's configuration says of it."""
         return ""
 
-    def attach(self, guest: Guest) -> None:  # noqa: B027 -- most are attached by the configuration
-        """Give the guest its device, if its configuration did not."""
-
     @abstractmethod
     def processes(self, guest: Guest) -> list[int]:
         """The processes that serve this guest and no other."""
 
-    def mount(self, guest: Guest, options: str) -> None:
-        """Mount it in the guest."""
+    def shared_processes(self) -> list[int]:
+        """Those that all guests have in common."""
+        return []
+
+    def mounting(self, options: str) -> str:
+        """The guest's command that mounts it."""
         options = f"trans=xen,msize=524288,{options}"
-        guest.check(f"mkdir -p {self.folder} && mount -t 9p -o {options} {self.name} {self.folder}")
+        return f"mkdir -p {self.folder} && mount -t 9p -o {options} {self.name} {self.folder}"
 
 
-class Ours(Peer):
+class HotPlugged(Peer):
+    """A backend whose devices a running guest can be given."""
+
+    backend_class = "xen_9pfs"
+
+    def configuration(self) -> str:
+        return (
+            f'p9 = ["type=xen_9pfsd,tag={self.name},path={self.export},security_model=none,'
+            f'max-open-files={_OPEN_FILES}"]\n'
+        )
+
+    def ended_by(self) -> str:
+        """What ended it, if it does not run any more."""
+        return ""
+
+    def attach(self, guest: Guest, tag: str) -> None:
+        """A device more, without the command line, whose start is not the device's."""
+        with closing(open_platform("xen").store()) as store:
+            toolstack.attach(store, DOM0, guest.domid, Share(path=str(self.export)), tag)
+
+
+class Ours(HotPlugged):
     """This program."""
 
     name = "ours"
     title = "xen-fileproxy"
-    backend_class = "xen_9pfs"
 
     def __init__(self, service: Service) -> None:
         self._service: Final = service
 
-    def attach(self, guest: Guest) -> None:
-        """Without the command line, whose start is not the device's."""
-        self.attach_directory(guest, self.export, self.name)
-
-    def attach_directory(self, guest: Guest, export: Path, tag: str) -> None:
-        """A device more."""
-        with closing(open_platform("xen").store()) as store:
-            toolstack.attach(store, Domid(0), guest.domid, Share(path=str(export)), tag)
-
     def processes(self, guest: Guest) -> list[int]:
-        return self.workers(guest, self.name)
-
-    def workers(self, guest: Guest, tag: str = "") -> list[int]:
-        """The workers of the guest's devices, or of the one that is called ``tag``."""
+        """The workers of the guest's devices."""
         return [
-            device["pid"]
-            for device in self._service.devices()
-            if device["domid"] == guest.domid and tag in ("", device["tag"])
+            device["pid"] for device in self._service.devices() if device["domid"] == guest.domid
         ]
 
     def shared_processes(self) -> list[int]:
-        """Those that all guests have in common: the supervisor, and what forks the workers."""
+        """The supervisor, and what forks the workers."""
         return [self._service.pid, *children(self._service.pid)]
 
 
@@ -113,6 +128,44 @@ class Qemu(Peer):
                 ):
                     found.append(int(process.name))
         return found
+
+
+class Daemon(HotPlugged):
+    """Xen's own daemon, one for all guests; a context manager, while which it serves alone."""
+
+    name = "theirs"
+    title = "xen-9pfsd"
+
+    def __init__(self) -> None:
+        """Start it as libxl does, and wait until it serves."""
+        (place,) = (place for place, hook in state().items() if hook is Hook.THEIRS)
+        with LOG.open("ab") as log:
+            self._process: Final = subprocess.Popen([f"{place}/xen-9pfsd"], stdout=log, stderr=log)
+        with closing(open_platform("xen").store()) as store:
+            until(lambda: is_claimed(store, DOM0), 60, "xen-9pfsd does not serve")
+
+    def ended_by(self) -> str:
+        status = self._process.poll()
+        if status is None:
+            return ""
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+    def processes(self, guest: Guest) -> list[int]:
+        del guest
+        return []
+
+    def shared_processes(self) -> list[int]:
+        return [self._process.pid]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        """End it in order, if it runs, and remove what it left if it did not end so."""
+        self._process.send_signal(IN_ORDER)
+        self._process.wait(60)
+        with closing(open_platform("xen").store()) as store:
+            clear_stale(store, DOM0)
 
 
 def children(pid: int) -> list[int]:

@@ -7,13 +7,13 @@ process that is watched takes longer.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tools.lab.bench.domains import Domains
 from tools.lab.bench.jobs import JOBS
 from tools.lab.bench.peers import cpu
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.lab.guests import Guest
-    from tools.lab.bench.dom0 import Bench
     from tools.lab.bench.jobs import Job
     from tools.lab.bench.peers import Peer
+    from tools.lab.bench.turns import Bench
 
 PACKAGES: Final = ("linux-perf", "strace")
 """What Dom0 needs for it."""
@@ -49,27 +49,6 @@ class Clocks(NamedTuple):
     """How often one of their threads went to sleep."""
 
 
-class Domains:
-    """The time that domains have run, by libxenstat."""
-
-    def __init__(self) -> None:
-        """Raises ``OSError`` where the library is not there."""
-        (path,) = Path("/usr/lib/x86_64-linux-gnu").glob("libxenstat.so.*.*.*")
-        self._library: Final = ctypes.CDLL(str(path))
-        for name in ("xenstat_init", "xenstat_get_node", "xenstat_node_domain"):
-            getattr(self._library, name).restype = ctypes.c_void_p
-        self._library.xenstat_domain_cpu_ns.restype = ctypes.c_ulonglong
-        self._handle: Final = ctypes.c_void_p(self._library.xenstat_init())
-
-    def seconds(self, domid: int) -> float:
-        """Of a domain that exists."""
-        node = ctypes.c_void_p(self._library.xenstat_get_node(self._handle, 0))
-        domain = ctypes.c_void_p(self._library.xenstat_node_domain(node, domid))
-        taken: int = self._library.xenstat_domain_cpu_ns(domain)
-        self._library.xenstat_free_node(node)
-        return taken / 1e9
-
-
 class Profile:
     """Of a guest with its shares."""
 
@@ -77,7 +56,9 @@ class Profile:
         self._bench: Final = bench
         self._guest: Final = guest
         self._domains: Final = Domains()
-        self._pids: Final = {peer.name: peer.processes(guest) for peer in peers}
+        self._pids: Final = {
+            peer.name: peer.processes(guest) or peer.shared_processes() for peer in peers
+        }
         self._peers: Final = peers
         self._turn = 100
 

@@ -103,7 +103,7 @@ def _by_requests(
         bench = Bench(guest, [peer], command)
         print(f"the guest's client is connected to {peer.title}", flush=True)
         found = _turns(bench, peer, names, args.turns)
-        if args.profile and not found.lost:
+        if args.profile and not found.lost.keys() & set(args.profile):
             profiles.append(Profile(bench, guest, [peer]).text(args.profile))
         return found
 

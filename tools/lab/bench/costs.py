@@ -22,7 +22,7 @@ def cost(guest: Guest, peer: Peer, times: list[StateTimes]) -> Cost:
     It may get more devices; ``times`` are those of the first.
     """
     own, shared = peer.processes(guest), peer.shared_processes()
-    one = memory(own)
+    one, common = memory(own), memory(shared).pss
     together = memory([*own, *shared]).pss
     next_device = None
     if isinstance(peer, HotPlugged):
@@ -37,6 +37,6 @@ def cost(guest: Guest, peer: Peer, times: list[StateTimes]) -> Cost:
         "to_connect": [watch.to_connect() for watch in times],
         "pss": one.pss if own else None,
         "rss": one.rss if own else None,
-        "shared": memory(shared).pss,
+        "shared": common,
         "next_device": next_device,
     }

@@ -61,7 +61,7 @@ lab: $(STAMP)  ## the program under real Xen in QEMU, with guests that xl starts
 lab-shell: $(STAMP)  ## the same machine, without the tests: what is typed runs in its Dom0
 	@$(BIN)/python -m tools.lab --shell $(ARGS)
 
-bench-lab: $(STAMP)  ## our backend beside QEMU's under real Xen: a table of ratios (ARGS=--help)
+bench-lab: $(STAMP)  ## our backend beside QEMU's or Xen's, under real Xen: a table of ratios (ARGS=--help)
 	@$(BIN)/python -m tools.lab.bench $(ARGS)
 
 deb:  ## build/xen-fileproxy_VERSION_all.deb, for Debian 12 and 13

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: bench-lab bench-neighbour help demo test check bench fuzz soak interop interop-qemu lab lab-shell deb install generate format clean
+.PHONY: bench-lab bench-neighbour help demo test check bench fuzz soak interop interop-qemu lab lab-shell stubdom deb install generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -60,6 +60,9 @@ lab: $(STAMP)  ## the program under real Xen in QEMU, with guests that xl starts
 
 lab-shell: $(STAMP)  ## the same machine, without the tests: what is typed runs in its Dom0
 	@$(BIN)/python -m tools.lab --shell $(ARGS)
+
+stubdom: $(STAMP)  ## a Linux stub domain with QEMU that uses the proxy, of Debian's packages (ARGS=--help)
+	@$(BIN)/python -m tools.stubdom $(ARGS)
 
 bench-lab: $(STAMP)  ## our backend beside QEMU's or Xen's, under real Xen: a table of ratios (ARGS=--help)
 	@$(BIN)/python -m tools.lab.bench $(ARGS)

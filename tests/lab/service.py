@@ -42,7 +42,7 @@ class Service:
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, LOG.read_text()
-        return subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode == 0
+        return serves()
 
     def devices(self) -> list[dict[str, Any]]:
         """What ``status`` says of each device."""
@@ -79,6 +79,11 @@ class Service:
 
     def __exit__(self, *failure: object) -> None:
         self.close()
+
+
+def serves() -> bool:
+    """Whether a supervisor runs."""
+    return subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode == 0
 
 
 def command(*arguments: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from protocol.xenpv.nodes import names_below, value_of
 from tests.lab.guests import Guest
-from tests.lab.service import PROGRAM, attach, command, mount, until
+from tests.lab.service import attach, command, mount, serves, until
 from tests.lab.unit import SYSTEMD, UNIT, systemctl
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ def device(guest: Guest, export: Path) -> Iterator[str]:
     yield f"backend/xen_9pfs/{name}"
     guest.run("umount /mnt/share")
     command("detach", str(guest.domid), "--devid", name.partition("/")[2], "--force")
-
-
-def serves() -> bool:
-    """Whether a supervisor runs."""
-    return subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode == 0
 
 
 def supervisor() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from tests.lab.service import LOG, PROGRAM, Service, command, until
+from tests.lab.service import LOG, Service, command, serves, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Unit(Service):
 
     def _answers(self) -> bool:
         assert shown("ActiveState") == "active", LOG.read_text()
-        return subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode == 0
+        return serves()
 
     def close(self) -> None:
         """Stop it in order."""

@@ -11,6 +11,7 @@ from tools.lab.package import installed, package
 from tools.linux_guest.cache import Cache
 from tools.linux_guest.kernels import SUITE_OF, Kernel, kernel
 from tools.linux_guest.root import root_archive, root_tarball
+from tools.stubdom.image import compressed_root, write_initramfs
 
 if TYPE_CHECKING:
     from tools.lab.stacks import Stack
@@ -39,6 +40,8 @@ def build(stack: Stack, target: Path, init: str) -> Built:
     mounting, python = target / "mounting.cpio", target / "python.cpio"
     write_mounting_guest(mounting, linux)
     write_python_guest(python, linux, python_root)
+    stub_domain = target / "stubdom.cpio.gz"
+    write_initramfs(stub_domain, linux, compressed_root(cache, stack.suite))
     others = {}
     for series in SUITE_OF.keys() - {stack.kernel}:
         other, root = kernel(series, cache), target / series / mounting.name
@@ -48,7 +51,8 @@ def build(stack: Stack, target: Path, init: str) -> Built:
     print("  building and installing our package", flush=True)
     root = installed(target, tarball, package(target))
     dom0 = target / "dom0.cpio"
-    write_dom0(dom0, linux, root, [mounting, python], others=others, installed=True, init=init)
-    for part in (root, mounting, python):
+    guests = [mounting, python, stub_domain]
+    write_dom0(dom0, linux, root, guests, others=others, installed=True, init=init)
+    for part in (root, *guests):
         part.unlink()
     return Built(xen, linux, dom0, workloads)

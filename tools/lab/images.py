@@ -40,8 +40,8 @@ TREES: Final = ("tests/contract", "tests/lab", "tools/linux_guest")
 _PACKAGES: Final = ("protocol", "backend", "frontend_stub")
 
 _CONFIGURATION: Final = {
-    # Emulated processors need their time to start a worker.
-    "etc/xen/xen-fileproxy.toml": "[timeouts]\nstart = 60\n",
+    # Emulated processors need their time to start a worker.  Stub domains are given their share.
+    "etc/xen/xen-fileproxy.toml": "[timeouts]\nstart = 60\n\n[stubdom]\nauto = true\n",
     "etc/default/xen": "XENCONSOLED_ARGS=--log=guest\n",
     # Else systemd takes this for a first boot, and enables what it finds.
     "etc/machine-id": f"{'e' * 32}\n",

@@ -30,7 +30,9 @@ class XenMachine(Qemu):
         disk = built.workloads
         super().__init__(
             [
-                # The default processor: with "max", Xen's Dom0 does not come up.
+                # The default processor, with what Xen wants for an HVM guest: with "max", Dom0 does
+                # not come up.
+                *("-cpu", "qemu64,+svm,+npt"),
                 *("-m", str(memory), "-kernel", str(built.xen)),
                 *("-append", f"com1=115200,8n1 console=com1 noreboot dom0_mem={memory // 2}M"),
                 *("-initrd", modules),

@@ -32,6 +32,7 @@ class Stack:
             *_PYTHON,
             *("python3-rich", "python3-pytest", "python3-pytest-timeout", "python3-hypothesis"),
             *("busybox-static", "kmod", "libseccomp2", "procps", "systemd-sysv", "udev"),
+            *_EMULATOR,
         )
 
     @property
@@ -46,6 +47,8 @@ class Stack:
 
 
 _PYTHON: Final = ("python3", "python3-cffi", "python3-construct", "python3-pyxs")
+_EMULATOR: Final = ("qemu-system-xen",)
+"""With what it depends on: a guest's BIOS; the keyboard's map for the QEMU that serves consoles."""
 _LIBRARIES: Final = ("libxenevtchn1", "libxengnttab1", "libxentoollog1")
 
 STACKS: Final = {

@@ -27,7 +27,7 @@ vcpus = 1
 device_model_version = "qemu-xen"
 device_model_stubdomain_override = 1
 stubdomain_kernel = "{lab}/vmlinuz"
-stubdomain_ramdisk = "{lab}/stubdom.cpio.gz"
+stubdomain_ramdisk = "{lab}/stubdom.cpio"
 stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet"
 stubdomain_memory = 640
 vnc = 0

@@ -40,7 +40,7 @@ def build(stack: Stack, target: Path, init: str) -> Built:
     mounting, python = target / "mounting.cpio", target / "python.cpio"
     write_mounting_guest(mounting, linux)
     write_python_guest(python, linux, python_root)
-    stub_domain = target / "stubdom.cpio.gz"
+    stub_domain = target / "stubdom.cpio"
     write_initramfs(stub_domain, linux, compressed_root(cache, stack.suite))
     others = {}
     for series in SUITE_OF.keys() - {stack.kernel}:

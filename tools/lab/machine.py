@@ -52,7 +52,7 @@ def started(
     processors: Sequence[str] = PROCESSORS,
 ) -> Iterator[XenMachine]:
     """A machine that is up, of what ``build`` makes in a folder.  Raises ``GuestError``."""
-    require("qemu-system-x86_64", "mmdebstrap")
+    require("qemu-system-x86_64", "mmdebstrap", "zstd")
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     with contextlib.ExitStack() as undo:

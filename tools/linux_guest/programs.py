@@ -11,6 +11,7 @@ from tools.linux_guest.errors import GuestError
 PACKAGE_OF: Final = {
     "qemu-system-x86_64": "qemu-system-x86",
     "mmdebstrap": "mmdebstrap",
+    "zstd": "zstd",
 }
 
 

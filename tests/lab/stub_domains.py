@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.channel.qmp import Monitor
+from backend.config import Config
 from backend.platform import open_platform
+from backend.stubdom.state_share import MONITOR
 from backend.stubdom.target import stub_domain_of
 from protocol.xenpv.ids import Domid
 from tests.lab.guests import LAB, domains, xl
-from tests.lab.service import command
 
 if TYPE_CHECKING:
     from typing import Self
 
-CONSOLES: Final = Path("/var/log/xen/console")
+LOGS: Final = Path("/var/log/xen")
+SLOW: Final = 120
+"""Seconds for what takes a few on a processor that is not emulated."""
 
 _CONFIGURATION: Final = """\
 name = "{name}"
@@ -32,9 +36,23 @@ stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet"
 stubdomain_memory = 640
 vnc = 0
 nographic = 1
+disk = [ "format=raw,vdev=hda,access=rw,backendtype=phy,target={disk}" ]
+on_reboot = "destroy"
 on_crash = "destroy"
 """
-"""The BIOS is guest enough: it looks for a disk and, as there is none, waits and looks again."""
+COUNTER: Final = 0x600
+"""Where the guest counts, in its memory: the BIOS's own data end below."""
+_PROGRAM: Final = bytes.fromhex(
+    "31c0 8ed8"  # xor ax, ax; mov ds, ax
+    "66c7060006 00000000"  # mov dword [COUNTER], 0
+    "fb"  # sti: the timer ticks 18 times a second
+    "66ff060006"  # again: inc dword [COUNTER]
+    "f4 ebf8"  # hlt; jmp again
+)
+"""The guest: what the BIOS loads from its disk's first sector and calls."""
+_DISK_BYTES: Final = 1 << 20
+_PLAUSIBLE: Final = 10_000
+"""What a guest may have counted between two looks; what lay in that place before is no number."""
 
 
 class StubbedGuest:
@@ -45,9 +63,17 @@ class StubbedGuest:
     def __init__(self) -> None:
         """Create them, as ``xl create`` does: it waits until QEMU runs."""
         self.name: Final = f"stubbed{next(self._names)}"
+        self._disk = _disk(self.name)
+        self._seen = 0
         configuration = Path(f"/run/{self.name}.cfg")
-        configuration.write_text(_CONFIGURATION.format(name=self.name, lab=LAB))
-        self._made("create", "-q", str(configuration))
+        configuration.write_text(
+            _CONFIGURATION.format(name=self.name, lab=LAB, disk=self._disk), encoding="ascii"
+        )
+        try:
+            self._made("create", "-q", str(configuration))
+        except AssertionError:
+            self.end()
+            raise
 
     def save(self, image: Path, *, going_on: bool = False) -> None:
         """``xl save``, after which both are gone; or are not, ``going_on``."""
@@ -55,11 +81,11 @@ class StubbedGuest:
 
     def restore(self, image: Path) -> None:
         """``xl restore``: other domains, of other numbers, go on where these were."""
-        self._made("restore", "-q", str(image))
+        self._made("restore", str(image))
 
     def _made(self, *arguments: str) -> None:
         try:
-            xl(*arguments)
+            _patiently(arguments)
             self.domid = Domid(int(xl("domid", self.name)))
             with closing(open_platform("xen").store()) as store:
                 stub_domain = stub_domain_of(store, self.domid)
@@ -68,14 +94,27 @@ class StubbedGuest:
         assert stub_domain is not None, xl("list")
         self.stub_domain = stub_domain
 
-    def qmp(self, *request: str) -> Any:
+    def qmp(self, request: str, **arguments: str) -> Any:
         """Ask QEMU, from Dom0, over the channel."""
-        return json.loads(command("qmp", "--timeout", "120", str(self.domid), *request))
+        with Monitor.connect(f"{Config().run_dir}/{self.domid}/{MONITOR}", SLOW) as monitor:
+            return monitor.execute(request, arguments)
 
     @property
     def status(self) -> str:
         """What QEMU says of its guest."""
         return str(self.qmp("query-status")["status"])
+
+    @property
+    def counted(self) -> int:
+        """How far the guest has counted: QEMU reads its memory."""
+        shown = self.qmp("human-monitor-command", **{"command-line": f"xp /1uw {COUNTER:#x}"})
+        return int(shown.partition(":")[2])
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has counted since it was last asked; no, where the BIOS has not loaded it."""
+        before, self._seen = self._seen, self.counted
+        return before < self._seen < before + _PLAUSIBLE
 
     @property
     def restored_from(self) -> str:
@@ -85,7 +124,7 @@ class StubbedGuest:
 
     def console(self) -> str:
         """What all stub domains of that name have printed."""
-        log = CONSOLES / f"guest-{self.name}-dm.log"
+        log = LOGS / f"qemu-dm-{self.name}.log"
         return log.read_text(errors="replace") if log.exists() else "no console"
 
     def destroy(self) -> None:
@@ -102,4 +141,30 @@ class StubbedGuest:
         return self
 
     def __exit__(self, *failure: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Destroy it for good, with its disk."""
         self.destroy()
+        subprocess.run(["losetup", "--detach", self._disk], check=True)
+
+
+def _disk(name: str) -> str:
+    """A disk of the guest's own, as a block device: a QEMU in Dom0 has no part in it."""
+    image = Path(f"/run/{name}.img")
+    image.write_bytes((_PROGRAM.ljust(510, b"\0") + b"\x55\xaa").ljust(_DISK_BYTES, b"\0"))
+    attach = ["losetup", "--find", "--show", str(image)]
+    return subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _patiently(arguments: tuple[str, ...]) -> None:
+    """Run ``xl``, up to three times: libxl's 30 seconds are few where processors are emulated."""
+    for _ in range(2):
+        try:
+            xl(*arguments)
+        except AssertionError as error:
+            if "startup timed out" not in str(error):
+                raise
+        else:
+            return
+    xl(*arguments)

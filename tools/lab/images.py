@@ -27,9 +27,10 @@ TESTS: Final = "lab/source"
 _DOM0: Final = (
     *("virtio_pci", "virtio_console", "virtio_blk"),
     *("xenfs", "xen_gntdev", "xen_gntalloc", "xen_evtchn", "xen_privcmd"),
-    *("xen_netback", "xen_blkback"),
+    *("xen_netback", "xen_blkback", "loop"),
 )
-"""Modules that udev or Xen's init script load; and the one for tests that grant pages in Dom0."""
+"""Modules that udev or Xen's init script load; one for tests that grant pages in Dom0; and one for
+a guest's disk that is a file."""
 MOUNTS: Final = ("9p", "9pnet_xen")
 """Modules of a guest that mounts shares."""
 PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
@@ -49,7 +50,7 @@ _CONFIGURATION: Final = {
     "etc/systemd/system.conf.d/lab.conf": (
         "[Manager]\nDefaultTimeoutStartSec=10min\nDefaultDeviceTimeoutSec=10min\n"
     ),
-    "etc/modules-load.d/lab.conf": "xen-gntalloc\n",
+    "etc/modules-load.d/lab.conf": "xen-gntalloc\nloop\n",
 }
 """Dom0's, where it differs from what the packages bring."""
 _MASKED: Final = (

@@ -39,7 +39,7 @@ LEFT_OUT: Final = (
 """What no stub domain needs of it, as ``fnmatch`` has it; a ``*`` stands for folders, too."""
 MODULES: Final = (
     *("xen_privcmd", "xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc"),
-    *("9p", "9pnet_xen"),
+    *("9p", "9pnet_xen", "xen_blkfront"),
 )
 _GUEST: Final = Path(__file__).parent / "guest"
 _ALIGNED: Final = 512

@@ -32,14 +32,18 @@ LEFT_OUT: Final = (
     *("boot/*", "var/*", "usr/lib/apt/*", "usr/lib/dpkg/*", "usr/lib/systemd/*"),
     *("usr/bin/perl*", "usr/lib/*/perl*", "usr/lib/*/libperl*", "usr/share/perl*"),
     *("usr/lib/*/gconv/*", "usr/lib/*/gstreamer*", "usr/lib/*/libapt*"),
+    *("usr/lib/python3*/pydoc_data/*", "usr/lib/python3*/test/*", "usr/lib/python3*/asyncio/*"),
+    *("usr/lib/python3*/email/*", "usr/lib/python3*/xml/*", "usr/lib/python3*/unittest/*"),
+    *("usr/lib/python3*/multiprocessing/*", "usr/lib/python3*/lib2to3/*", "usr/lib/python3/*"),
+    *("usr/lib/*/libdb-*", "usr/lib/*/libsqlite3*", "usr/lib/*/libmvec*", "usr/sbin/ldconfig*"),
     *("usr/share/bash-completion/*", "usr/share/doc/*", "usr/share/iso-codes/*"),
     *("usr/share/locale/*", "usr/share/man/*", "usr/share/xml/*", "usr/share/zoneinfo/*"),
     *("usr/share/qemu/openbios-*", "usr/share/qemu/skiboot*", "usr/share/qemu/slof*"),
 )
 """What no stub domain needs of it, as ``fnmatch`` has it; a ``*`` stands for folders, too."""
 MODULES: Final = (
-    *("xen_privcmd", "xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc"),
     *("9p", "9pnet_xen", "xen_blkfront"),
+    *("xen_privcmd", "xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc"),
 )
 _GUEST: Final = Path(__file__).parent / "guest"
 _ALIGNED: Final = 512

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: bench-lab bench-neighbour help demo test check bench fuzz soak interop interop-qemu lab lab-shell stubdom deb install generate format clean
+.PHONY: bench-lab bench-neighbour bench-state help demo test check bench fuzz soak interop interop-qemu lab lab-shell stubdom deb install generate format clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -66,6 +66,9 @@ stubdom: $(STAMP)  ## a Linux stub domain with QEMU that uses the proxy, of Debi
 
 bench-lab: $(STAMP)  ## our backend beside QEMU's or Xen's, under real Xen: a table of ratios (ARGS=--help)
 	@$(BIN)/python -m tools.lab.bench $(ARGS)
+
+bench-state: $(STAMP)  ## a stub domain's bytes to Dom0, by the share and by its console (ARGS=--help)
+	@$(BIN)/python -m tools.lab.transfer $(ARGS)
 
 deb:  ## build/xen-fileproxy_VERSION_all.deb, for Debian 12 and 13
 	@sh tools/debian/build.sh

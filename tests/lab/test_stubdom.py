@@ -59,14 +59,17 @@ class Saved(NamedTuple):
 
 
 def save(guest: StubbedGuest, image: Path, *, going_on: bool = False) -> Saved:
-    """Save a guest that counts; QEMU's state is in the image, and nothing of it is left in Dom0."""
+    """Save a guest that counts: QEMU's state is in the image, as it was in Dom0's file."""
     until(lambda: guest.counts, SLOW, "the guest does not count")
     counted, domid = guest.counted, guest.domid
     guest.save(image, going_on=going_on)
     assert guest.alive is going_on
-    assert not list(XEN.glob(f"qemu-save.{domid}*"))
     saved = Saved(image, device_model_state(image), counted)
     assert saved.state.startswith(b"QEVM")
+    # libxl removes the file when the domain goes; of ours there is nothing beside it.
+    name = f"qemu-save.{domid}"
+    there = {path.name: path.read_bytes() for path in XEN.glob(f"{name}*")}
+    assert there == ({name: saved.state} if going_on else {})
     return saved
 
 
@@ -153,10 +156,8 @@ def test_a_full_disk_fails_the_save_and_the_guest_goes_on(small_disk: Path, tmp_
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(bytes(1024)):
                 pass
-        # What QEMU 7.2 says for whatever kept it from writing.
-        with pytest.raises(
-            AssertionError, match=r"An IO error has occurred|No space left on device"
-        ):
+        # QEMU's words, whatever kept it from writing.
+        with pytest.raises(AssertionError, match="An IO error has occurred"):
             guest.save(tmp_path / "image")
         assert guest.status == "running"
         until(lambda: guest.counts, SLOW, "the guest does not go on")

@@ -35,7 +35,7 @@ MOUNTS: Final = ("9p", "9pnet_xen")
 """Modules of a guest that mounts shares."""
 PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
 """Modules of a guest in which our own frontend runs."""
-TREES: Final = ("tests/contract", "tests/lab", "tools/linux_guest")
+TREES: Final = ("tests/contract", "tests/lab", "tools/lab/transfer", "tools/linux_guest")
 """What Dom0 and a guest have of the source, beside the program."""
 
 _PACKAGES: Final = ("protocol", "backend", "frontend_stub")

@@ -36,8 +36,6 @@ class Kind(NamedTuple):
     """A comparison, as a stack can have it."""
 
     peer: str
-    packages: tuple[str, ...]
-    """What Dom0 has for it and not for tests."""
     modules: tuple[str, ...]
     """What the guest loads at once."""
     later: tuple[str, ...]
@@ -49,8 +47,8 @@ class Kind(NamedTuple):
 
 
 KINDS: Final = {
-    "12": Kind("QEMU", ("qemu-system-xen",), MOUNTS, (), "version=9p2000.L,cache=none", ""),
-    "13": Kind("xen-9pfsd", (), PROGRAMS, MOUNTS, "version=9p2000.u,cache=none", " --apart"),
+    "12": Kind("QEMU", MOUNTS, (), "version=9p2000.L,cache=none", ""),
+    "13": Kind("xen-9pfsd", PROGRAMS, MOUNTS, "version=9p2000.u,cache=none", " --apart"),
 }
 """By Debian's release."""
 CLOCKS: Final = {
@@ -101,7 +99,7 @@ def arguments() -> argparse.Namespace:
 
 
 def build(target: Path, name: str, packages: Sequence[str]) -> Built:
-    """As ``tools.lab.build.build``, with another backend in Dom0, and one guest."""
+    """As ``tools.lab.build.build``, with ``packages`` in Dom0, too, and one guest."""
     stack, kind = STACKS[name], KINDS[name]
     cache = Cache(LAB / "kept")
     linux = kernel(stack.kernel, cache)
@@ -117,7 +115,7 @@ def build(target: Path, name: str, packages: Sequence[str]) -> Built:
 def measure(args: argparse.Namespace, logs: Path) -> Results:
     """Start the machine and have Dom0 do it.  Raises ``GuestError``."""
     kind = KINDS[args.stack]
-    packages = (*kind.packages, *(profile.PACKAGES if args.profile else ()))
+    packages = profile.PACKAGES if args.profile else ()
     with started(
         lambda target: build(target, args.stack, packages),
         logs,

@@ -33,10 +33,14 @@ def descriptors() -> dict[int, str]:
 
 def children() -> set[int]:
     """The processes of which this one, by any of its threads, is the parent."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        found.update(map(int, (task / "children").read_text(encoding="ascii").split()))
-    return found
+    while True:
+        found: set[int] = set()
+        try:
+            for task in Path("/proc/self/task").iterdir():
+                found.update(map(int, (task / "children").read_text(encoding="ascii").split()))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread has ended meanwhile, and left its children to another
+        return found
 
 
 @pytest.fixture

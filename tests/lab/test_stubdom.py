@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.stubdom, pytest.mark.timeout(1800)]
 
+QEMU: Final = "/usr/libexec/xen-qemu-system-i386"
 XEN: Final = Path("/var/lib/xen")
 """Where libxl has the states while it saves and restores."""
 TICKS: Final = 19
@@ -34,6 +35,9 @@ TICKS: Final = 19
 @pytest.fixture(scope="module", autouse=True)
 def hook(service: Service) -> Iterator[None]:
     """libxl reaches QEMU's monitor through us."""
+    said = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(said.split()[3].partition(".")[0]) >= 10:
+        pytest.skip("Dom0's QEMU 10 serves no console 2, for which a stub domain waits: stubdom.md")
     command("install-hook")
     yield
     command("remove-hook", "--force")

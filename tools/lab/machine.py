@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.lab.build import LAB, Built
+from tools.linux_guest.errors import GuestError
 from tools.linux_guest.machine import PROCESSORS, Qemu
 from tools.linux_guest.programs import require
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MEMORY: Final = 6144
 """MiB of the machine; half of it is Dom0's, whose root lies in it."""
+_ATTEMPTS: Final = 3
 
 
 class XenMachine(Qemu):
@@ -34,7 +36,7 @@ class XenMachine(Qemu):
                 # not come up.
                 *("-cpu", "qemu64,+svm,+npt"),
                 *("-m", str(memory), "-kernel", str(built.xen)),
-                *("-append", f"com1=115200,8n1 console=com1 noreboot dom0_mem={memory // 2}M"),
+                *("-append", f"com1=115200,8n1 console=com1 dom0_mem={memory // 2}M"),
                 *("-initrd", modules),
                 *(("-drive", f"file={disk},format=raw,if=virtio,readonly=on") if disk else ()),
             ],
@@ -61,7 +63,26 @@ def started(
         undo.callback(shutil.rmtree, scratch)
         built = build(scratch)
         start = time.monotonic()
-        machine = undo.enter_context(XenMachine(built, logs, memory, processors))
+        machine = undo.enter_context(_booted(built, logs, memory, processors))
         # Not on standard output, where a result may be read by a script.
         print(f"  Dom0 is up after {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         yield machine
+
+
+def _booted(built: Built, logs: Path, memory: int, processors: Sequence[str]) -> XenMachine:
+    """A machine that is up, perhaps at the second or third try.  Raises ``GuestError``.
+
+    Linux patches its own code while it starts.  Where two processors are emulated, one of them now
+    and then runs into a breakpoint of that which is there no more, and Dom0 crashes (seen with
+    Linux 6.12, once in some dozens of starts).  Xen then resets the machine, which ends QEMU.
+    """
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return XenMachine(built, logs, memory, processors)
+        except GuestError:
+            console = logs / "console.log"
+            if not console.exists():
+                raise  # QEMU itself did not start
+            kept = console.rename(logs / f"console-{attempt}.log")
+            print(f"  Dom0 did not come up ({kept}); once more", file=sys.stderr, flush=True)
+    return XenMachine(built, logs, memory, processors)

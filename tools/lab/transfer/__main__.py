@@ -46,13 +46,23 @@ def run(*, as_json: bool) -> int:
 
 
 def table(times: Mapping[str, Sequence[float]]) -> str:
-    """Medians by size, and how many times the share is faster."""
-    found = {tuple(key.split()): median(seconds) for key, seconds in times.items()}
-    lines = [f"{'bytes':>10}{'console, s':>12}{'share, s':>12}{'times faster':>14}"]
-    for size in sorted({int(size) for way, size in found if way != "request"}):
-        console, share = found["console", str(size)], found["share", str(size)]
-        lines.append(f"{size:10}{console:12.3f}{share:12.3f}{console / share:14.1f}")
-    lines.append(f"a request that does nothing takes {found['request', '0']:.3f} s of each")
+    """Medians by size, less what the commands take, and how many times the share is faster.
+
+    No less than so many times (``>``), where the share's time is lost in what the commands' differ;
+    ``-`` where both are.
+    """
+    lines = [f"{'bytes':>10}{'commands, s':>13}{'console, s':>12}{'share, s':>10}{'faster':>9}"]
+    for size in sorted({int(key.split()[1]) for key in times}):
+        nowhere = times[f"nowhere {size}"]
+        commands, noise = median(nowhere), max(nowhere) - min(nowhere)
+        console, share = (median(times[f"{way} {size}"]) - commands for way in ("console", "share"))
+        if max(console, share) <= noise:
+            faster = "-"
+        elif share > noise:
+            faster = f"{console / share:.1f}"
+        else:
+            faster = f">{console / noise:.0f}"
+        lines.append(f"{size:10}{commands:13.3f}{console:12.3f}{share:10.3f}{faster:>9}")
     return "\n".join(lines)
 
 

@@ -1,12 +1,13 @@
-"""In Dom0: has a stub domain's QEMU write its guest's memory to Dom0, in both ways, and times it.
+"""In Dom0: has a stub domain send bytes to Dom0 in both ways, and times them there.
 
-``pmemsave`` writes a piece of memory to a file of the stub domain: to one of the share, or to
-``/dev/hvc1``, the console that libxl means for a state.  The latter's other end is a QEMU in Dom0,
-which writes ``qemu-save.DOMID``, the file that the share has as ``save``.  Either is timed from
-Dom0, from the request until all bytes are in that file.  The console goes first, as the share puts
-another file in the place of the one that Dom0's QEMU has open.
+One way is a file of the share.  The other is ``/dev/hvc1``, the console that libxl means for a
+state: its other end is a QEMU in Dom0, which writes ``qemu-save.DOMID``.  The stub domain's shell
+does it (QEMU's ``migrate`` to ``exec:`` runs one): it makes the bytes, sends each amount some times
+in either way, and puts what it measured into the share, last, where Dom0 reads it.
 
-What is found is printed as JSON: seconds, by way and bytes, and of a request that does nothing.
+What is found is printed as JSON: seconds, by way and bytes; ``nowhere`` is what the commands take.
+A file of the share is closed within its time, so it is on disk under its name; a console has no
+such thing, and none is asked of it.
 """
 
 from __future__ import annotations
@@ -25,33 +26,40 @@ from tests.lab.stub_domains import SLOW, StubbedGuest
 if TYPE_CHECKING:
     from protocol.xenpv.ids import Domid
 
-WAYS: Final = {"console": "/dev/hvc1", "share": "/state/save"}
-SIZES: Final = (8 << 10, 128 << 10, 1 << 20)
 TIMES: Final = 3
-_MEMORY: Final = 16 << 20
-"""Where memory is read: nobody uses it, so it has no newline that a terminal doubles."""
+SIZES: Final = (8 << 10, 128 << 10, 4 << 20)
+_MARK: Final = "measured"
+_SCRIPT: Final = f"""
+(stty -F /dev/hvc1 raw
+head -c {max(SIZES)} /dev/urandom >/run/bytes
+for size in {" ".join(map(str, SIZES))}; do
+    for way in nowhere:/dev/null console:/dev/hvc1 share:/state/save; do
+        for time in $(seq {TIMES}); do
+            start=$(date +%s%N)
+            head -c $size /run/bytes | dd of=${{way#*:}} bs=64k iflag=fullblock 2>/dev/null
+            echo ${{way%:*}} $size $(($(date +%s%N) - start))
+        done
+    done
+done >/run/times
+(echo {_MARK}; cat /run/times) >/state/save) </dev/null &
+cat >/dev/null
+"""
 
 
 def measured(monitor: Monitor, domid: Domid) -> dict[str, list[float]]:
     """Seconds, by ``WAY BYTES``."""
+    # Whatever comes of the migration itself; its command goes on.
+    monitor.execute("migrate", {"uri": f"exec:{_SCRIPT}"})
     arrived = Path(f"/var/lib/xen/qemu-save.{domid}")
-    times: dict[str, list[float]] = {"request 0": []}
-    for _ in range(TIMES):
-        start = time.monotonic()
-        monitor.execute("query-status")
-        times["request 0"].append(time.monotonic() - start)
-    for way, path in WAYS.items():
-        for size in SIZES:
-            seconds = times.setdefault(f"{way} {size}", [])
-            for _ in range(TIMES):
-                before = arrived.stat().st_size if way == "console" else 0
-                start = time.monotonic()
-                monitor.execute("pmemsave", {"val": _MEMORY, "size": size, "filename": path})
-                while arrived.stat().st_size < before + size:
-                    if time.monotonic() > start + SLOW:
-                        raise TimeoutError(f"{arrived}: {size} bytes do not come by the {way}")
-                    time.sleep(0.001)
-                seconds.append(time.monotonic() - start)
+    deadline = time.monotonic() + SLOW
+    while not (said := arrived.read_bytes()).startswith(_MARK.encode()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{arrived}: the stub domain's figures do not come")
+        time.sleep(0.5)
+    times: dict[str, list[float]] = {}
+    for line in said.decode().splitlines()[1:]:
+        way, size, nanoseconds = line.split()
+        times.setdefault(f"{way} {size}", []).append(int(nanoseconds) / 1e9)
     return times
 
 

@@ -140,10 +140,9 @@ class Share:
         return self.max_space is not None or self.max_files is not None
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it is a directory as it is, with no rule that keeps a state of its own."""
-        plain = self.path and Share(path=self.path, max_open_files=self.max_open_files)
-        return self == plain
+    def outlives_workers(self) -> bool:
+        """Whether the next worker can go on with it where one has died."""
+        return bool(self.path) and not self.channels and self.commit is Commit.NONE
 
     @property
     def shown(self) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from backend.channel.channel import Channel
     from backend.channel.client import Client
+    from backend.fileserver.files import OpenNote
     from protocol.ninep.messages import Dirent
 
 _T = TypeVar("_T")
@@ -112,6 +113,9 @@ class ChannelFile(Stream):
     def pin(self) -> NoReturn:
         """As fsync(2) of a socket."""
         raise OSError(errno.EINVAL, "a channel has nothing to sync")
+
+    def note(self) -> OpenNote | None:
+        return None
 
     def close(self) -> None:
         if self._open:

@@ -157,6 +157,17 @@ class Connection:
         size, kind, tag = _HEADER.unpack_from(frame)
         self._answer(self.lanes[number], frame, size, kind, tag)
 
+    def resume(self, number: int, tag: Tag, answer: Deferred) -> None:
+        """Answer on a lane what a worker before this one was about.  Raises ``RingError``."""
+        lane = self.lanes[number]
+        reply: bytes | None
+        try:
+            reply = self._wait(lane, tag, answer)
+        except Exception as error:  # noqa: BLE001 -- a guest always gets an answer on its tag
+            reply = self._refusal(tag, error)
+        if reply is not None:
+            self._send(lane, reply)
+
     def held(self) -> bool:
         """Whether something waits that may come without an event: call ``service`` before long.
 

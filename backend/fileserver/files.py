@@ -98,6 +98,31 @@ class Device(NamedTuple):
     minor: int
 
 
+class New(NamedTuple):
+    """A file that was to be made."""
+
+    mode: int
+    """Kind and permissions."""
+    owner: Owner
+    target: bytes = b""
+    """Of a symbolic link."""
+    device: Device | None = None
+    """Of what mknod makes."""
+    flags: int = 0
+    """``os.O_*`` by which a regular file was to be opened."""
+
+
+class OpenNote(NamedTuple):
+    """What a journal keeps of an open file beside its descriptor, for ``Tree.adopt_open``."""
+
+    flags: int = 0
+    """A policy's own."""
+    parent: Node | None = None
+    """The directory that it was created in, where that is to be synced in the end."""
+    serial: int = 0
+    """Of a file that is pending, which one."""
+
+
 class Changes(NamedTuple):
     """What a Tsetattr asks for; the defaults change nothing."""
 
@@ -169,6 +194,9 @@ class File(Protocol):
     def pin(self) -> Pin:
         """Hold what is open, for a sync that runs elsewhere."""
 
+    def note(self) -> OpenNote | None:
+        """What the next worker has to know of it; ``None`` where no other can go on with it."""
+
     def close(self) -> None:
         """Give everything back, then raise what closing reported, if anything."""
 
@@ -180,6 +208,14 @@ class File(Protocol):
 
     def discard(self) -> None:
         """``close`` where nobody closed: the session is over, and with it what was not finished."""
+
+
+class Closing(File, Protocol):
+    """An open file that is closed in steps."""
+
+    @property
+    def entry(self) -> Node | None:
+        """Where the file itself is closed already: the directory that is still to be synced."""
 
 
 class Unopened:
@@ -207,11 +243,16 @@ class Unopened:
     def pin(self) -> Pin:
         _not_open()
 
+    def note(self) -> OpenNote | None:
+        """Whatever stands for something else than a file says so itself."""
+        return None
+
     def close(self) -> None:
         """Nothing is open."""
 
-    def closing(self) -> None:
+    def closing(self) -> Steps | None:
         """Nothing to wait for."""
+        return None
 
     def discard(self) -> None:
         """Nothing is open."""

@@ -72,6 +72,23 @@ class Ledger:
         finally:
             self._file.close()
 
+    def lend(self) -> None:
+        """Other processes are to be this worker, one after the other, with the descriptors of this
+        one: what each maps is its own.
+        """
+        self._file.unmap_table()
+
+    def begin_again(self) -> None:
+        """The process that was this worker was killed, and held what only the table says."""
+        self._file.drop_locks()
+        with self._file.lock:
+            self._sums.killed()
+
+    def go_on(self) -> None:
+        """Let go of what it held, and this process does not."""
+        with self._file.lock:
+            self._sums.strike_all_but(self._held, self._open)
+
     def turn(self) -> AbstractContextManager[None]:
         """The body is the only one among all workers; it may wait for a disk."""
         return self._file.turn()

@@ -129,7 +129,7 @@ class LedgerFile:
 
     def close(self) -> None:
         """Unmap it, and drop all locks."""
-        self._unmap_table()
+        self.unmap_table()
         self.words.release()
         self._page.close()
         os.close(self._fd)
@@ -168,7 +168,7 @@ class LedgerFile:
         """The table that is in force.  Under the lock."""
         number = self.words[TABLE]
         if self._mapped is None or self._mapped[0] != number:
-            self._unmap_table()
+            self.unmap_table()
             self._mapped = self._map_table(number)
         return self._mapped[1]
 
@@ -186,7 +186,7 @@ class LedgerFile:
         number, new, _map = mapped
         self.words[ENTRIES] = new.merge(old)
         self.words[TABLE] = number
-        self._unmap_table()
+        self.unmap_table()
         self._mapped = mapped
         return new
 
@@ -199,6 +199,11 @@ class LedgerFile:
                 yield
             finally:
                 self._unlock(_TURN_LOCK)
+
+    def drop_locks(self) -> None:
+        """Those that a process of this descriptor was killed with; ``lock`` sees to itself."""
+        self._unlock(_TURN_LOCK)
+        self._unlock(_COUNT_LOCK)
 
     def try_counting(self) -> bool:
         """Become the one who counts the tree, unless somebody else does; one thread may ask."""
@@ -215,7 +220,7 @@ class LedgerFile:
         words[SEED] = int.from_bytes(os.urandom(7)) | 1
         words[SPACE] = words[FILES] = UNCOUNTED
         words[TABLE] = _FIRST_CAPACITY
-        self._unmap_table()
+        self.unmap_table()
         self._mapped = self._map_table(_FIRST_CAPACITY, clear=True)
         words[MAGIC] = _MAGIC
 
@@ -233,7 +238,8 @@ class LedgerFile:
             mapped[:] = bytes(length)
         return number, InodeTable(memoryview(mapped).cast("Q"), self.words[SEED]), mapped
 
-    def _unmap_table(self) -> None:
+    def unmap_table(self) -> None:
+        """Until ``table`` is called next."""
         if self._mapped is not None:
             _capacity, table, mapped = self._mapped
             table.words.release()

@@ -24,6 +24,8 @@ from backend.fileserver.inode_table import BLOCKS, HOLDERS, OPENERS, ORPHAN, UNI
 from backend.fileserver.ledger_file import LedgerFile
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from backend.fileserver.census import Found
     from backend.fileserver.inode_table import InodeTable
 
@@ -55,6 +57,20 @@ class Sums:
     def bury(self) -> None:
         """Clear up after workers that were killed."""
         self._bury(self.file.dead() & ~self._own)
+
+    def killed(self) -> None:
+        """What was just being done is in the tree, but may not be in the sums."""
+        self._words[at.STALE] += 1
+
+    def strike_all_but(self, held: Container[int], opened: Container[int]) -> None:
+        """This worker holds, and has open, these alone; both by their keys."""
+        table = self.file.table()
+        for key, _blocks, holders, openers in table.entries():
+            place = table.place(key)
+            if openers & self._own and key not in opened:
+                table.words[place + OPENERS] = openers & ~self._own
+            if holders & self._own and key not in held:
+                self._release(table, place, self._own)
 
     @property
     def age(self) -> float:

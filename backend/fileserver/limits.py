@@ -51,7 +51,7 @@ class Slots:
     ``take`` and ``give`` are called by the one thread that serves the session or tree.
     """
 
-    __slots__ = ("capacity", "code", "dispose", "name", "used")
+    __slots__ = ("capacity", "code", "dispose", "later", "name", "used")
 
     def __init__(self, name: str, capacity: int, code: int = errno.EMFILE) -> None:
         """``code`` is the errno of having none left."""
@@ -61,6 +61,9 @@ class Slots:
         self.used = 0
         self.dispose: Callable[[int], None] = os.close
         """Of slots that stand for descriptors: what ends one.  A journal keeps it for a while."""
+        self.later: Callable[[Callable[[], None]], None] = _at_once
+        """What does something by which a descriptor ends: as ``dispose``, where closing is not all
+        of it."""
 
     def __repr__(self) -> str:
         """As in ``fids 3/65536``."""
@@ -85,6 +88,10 @@ class Slots:
         if self.used < count:
             raise ValueError(f"more {self.name} given back than were taken")
         self.used -= count
+
+
+def _at_once(call: Callable[[], None]) -> None:
+    call()
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import stat
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from backend.fileserver.files import OpenNote
 from backend.fileserver.packing import refuse_room
 from backend.fileserver.syscalls import getdents64
 from protocol.ninep.directory import ENTRY, ENTRY_SIZE
@@ -72,6 +73,9 @@ class _Opened:
 
     def pin(self) -> LocalPin:
         return LocalPin(self._fd)
+
+    def note(self) -> OpenNote | None:
+        return OpenNote()
 
     def close(self) -> None:
         dispose = self.descriptors.dispose

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from backend.fileserver.creating import create_or_open
 from backend.fileserver.files import Node
 from backend.fileserver.limits import descriptor_slots
 from backend.fileserver.local_files import MAX_OFFSET, LocalDirectory, LocalFile
+from backend.fileserver.local_going_on import LocalGoingOn
 from backend.fileserver.names import DOT_DOT
 from backend.fileserver.qids import QidSpace
 from backend.fileserver.root import PIN, PIN_DIRECTORY, check_beneath, open_root
@@ -30,7 +30,7 @@ _MADE_KINDS: Final = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK)
 """What ``mknod`` makes.  A device node in Dom0 would be a door into Dom0's kernel."""
 
 
-class LocalTree:
+class LocalTree(LocalGoingOn):
     """The tree of a Dom0 directory: each operation relative to a descriptor, one name at a time.
 
     Why nothing outside the root can be reached:
@@ -55,7 +55,7 @@ class LocalTree:
         """
         root_fd = open_root(root) if isinstance(root, str) else root
         try:
-            self._descriptors: Final = descriptors or descriptor_slots()
+            self._descriptors = descriptors or descriptor_slots()
             self._descriptors.check(1)
             status = os.fstat(root_fd)
             # Held open, so that it serves on when the worker has given up its view of /proc.
@@ -66,9 +66,9 @@ class LocalTree:
         self._key = (status.st_dev, status.st_ino)
         self._qids = QidSpace(status.st_dev)
         self._unnamed = UnnamedFiles(self)
-        self.root: Final = self.adopt(root_fd)
+        self.root = self.adopt(root_fd)
 
-    def adopt(self, fd: int) -> Node:
+    def adopt(self, fd: int, note: int = 0) -> Node:  # noqa: ARG002 -- Tree's
         """The node of a descriptor from elsewhere, which is taken over.
 
         The root's ``parent`` alone says what is beneath it: nothing keeps the caller from handing
@@ -82,21 +82,6 @@ class LocalTree:
             os.close(fd)
             raise
         return Node(fd, stat.S_IFMT(status.st_mode), qid, self._descriptors)
-
-    def adopt_open(self, node: Node, fd: int) -> File:
-        """The open file of a descriptor that an earlier process opened for ``node``; taken over.
-
-        Raises ``OSError``: EMFILE, EBADF where it is another file's.
-        """
-        status = os.fstat(fd)
-        if self._qids.qid(status).path != node.qid.path or stat.S_IFMT(status.st_mode) != node.kind:
-            raise OSError(errno.EBADF, "the descriptor is another file's")
-        self._descriptors.take()
-        if node.kind == stat.S_IFDIR:
-            above = node.qid.path if node.qid.path == self.root.qid.path else None
-            return LocalDirectory(fd, self._descriptors, self._qids, above)
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        return LocalFile(fd, self._descriptors, writable=_writable(flags))
 
     @property
     def descriptors(self) -> Slots:
@@ -256,19 +241,6 @@ class LocalTree:
         except OSError:
             file.close()
             raise
-
-    def settled(self, parent: Node, name: bytes, mode: int, owner: Owner) -> Qid:
-        """Settle what was just made under a name, which hands out no descriptor.
-
-        Whoever swaps the name meanwhile for another file of the export gives that one away;
-        Tsetattr lets him do so anyway.
-        """
-        fd = os.open(name, PIN, dir_fd=parent.fd)
-        try:
-            local_attributes.settle(self._proc, fd, mode, owner)
-            return self._qids.qid(os.fstat(fd))
-        finally:
-            os.close(fd)
 
     def _resize(self, node: Node, file: File | None, size: int) -> None:
         if size > MAX_OFFSET:

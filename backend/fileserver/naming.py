@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backend.fileserver.places import Place, PlaceTable
     from backend.fileserver.session import Session
     from backend.fileserver.tree import Tree
-    from protocol.ninep.ids import Fid
+    from protocol.ninep.ids import Fid, Tag
     from protocol.ninep.messages import Qid, Tclunk, Tremove, Twalk
 
 
@@ -126,7 +126,7 @@ def clunk(session: Session, request: Tclunk) -> Rclunk | Deferred:
     if steps is None:
         file.close()
         return unchecked(Rclunk, (request.tag,))
-    return _clunked(steps, Rclunk(request.tag))
+    return clunked(steps, request.tag)
 
 
 def remove(session: Session, request: Tremove) -> Deferred:
@@ -146,6 +146,7 @@ def _removed(session: Session, fid: Fid, reply: Rremove | Rclunk) -> Deferred:
     return reply
 
 
-def _clunked(steps: Steps, reply: Rclunk) -> Deferred:
+def clunked(steps: Steps, tag: Tag) -> Deferred:
+    """The end of a fid whose file is closed in ``steps``."""
     yield from steps
-    return reply
+    return Rclunk(tag)

@@ -111,6 +111,11 @@ class QidSpace:
         self._root_dev = root_dev
         self._prefixes = {(root_dev, 0): 0}
 
+    @property
+    def prefixes(self) -> int:
+        """How many there are: a path under one of these is a file's own for ever."""
+        return len(self._prefixes)
+
     def plain_up_to(self, dev: int) -> int:
         """Inode numbers of ``dev`` up to this one are their own paths; -1: none is."""
         return _INO_MASK if dev == self._root_dev else -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ from protocol.ninep.messages import Rfsync
 
 if TYPE_CHECKING:
     from backend.fileserver.deferred import Deferred, Steps
-    from backend.fileserver.files import File
+    from backend.fileserver.files import File, Node
     from backend.fileserver.session import Session
+    from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Tfsync
 
 
@@ -32,6 +34,15 @@ def synced(file: File, *, data_only: bool = False) -> Steps:
         yield partial(pin.sync, data_only=data_only)
     finally:
         pin.close()
+
+
+def entry_synced(tree: Tree, parent: Node) -> Steps:
+    """Have what changed in a directory on disk.  Raises ``OSError``."""
+    directory = tree.open(parent, os.O_RDONLY)
+    try:
+        yield from synced(directory)
+    finally:
+        directory.close()
 
 
 def closed(file: File) -> Steps:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
+    from backend.fileserver.files import Changes, Device, File, New, Node, OpenNote, Owner, Space
     from backend.fileserver.qids import Status
     from protocol.ninep.messages import Qid
 
@@ -102,6 +102,31 @@ class Tree(Protocol):
 
     def statfs(self, node: Node) -> Space:
         """The file system that ``node`` is on."""
+
+    # For a worker that goes on where another has died (``backend.journal``).
+
+    def note(self, node: Node) -> int:
+        """What ``adopt`` has to know of a node beside its descriptor: a number of 32 bits."""
+
+    def adopt(self, fd: int, note: int = 0) -> Node:
+        """The node of a descriptor that another process had, which is taken over."""
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        """The open file of a descriptor that another process opened for ``node``; taken over.
+
+        EBADF where it is another file's.
+        """
+
+    def adopt_for_locks(self, node: Node, fd: int) -> File:
+        """As ``adopt_open``, of what ``open_for_locks`` gave."""
+
+    def locate(self, parent: Node, name: bytes) -> tuple[Node, bytes]:
+        """Where Dom0 has the entry ``name`` of ``parent``, if it has it."""
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        """Where nothing had the name, and another process was to make ``new`` there: if it is there
+        now, give it owner and mode, perhaps again.  ``None`` where it has still to be made.
+        """
 
     def close(self) -> None:
         """Let go of the root.  Nodes still held stay usable until they are released."""

@@ -89,6 +89,9 @@ class _HiddenFile(LocalFile):
         super().__init__(opened.fileno(), opened.descriptors, writable=opened.writable)
         self._remove = remove
 
+    def note(self) -> None:
+        """Nobody else knows the name."""
+
     def close(self) -> None:
         super().close()
         self._remove()

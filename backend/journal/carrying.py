@@ -9,13 +9,13 @@ from backend.fileserver import io
 from backend.fileserver.dotu.listing import StatDirectory
 from backend.journal.once import ONCE, appended
 from backend.journal.once_dotu import ONCE_DOTU
-from protocol.ninep.messages import TYPE_NUMBERS, Twrite
+from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Twrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from backend.fileserver.files import Closing
     from backend.fileserver.lane import Lane
-    from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.session import Session
     from backend.journal.layout import Begun
     from backend.journal.writer import Writer
@@ -42,13 +42,20 @@ class Carrier:
         self._writer = writer
         self._unfinished = {number: begun for number, begun in enumerate(unfinished) if begun.whole}
         self._point = point
+        self._closing: tuple[Closing, int] | None = None
+        """The file whose end the reply to a Tclunk waits for, and its qid path."""
 
     def serve(self, lane: int | None) -> None:
         self._writer.serve(lane)
 
     def owe(self, lane: Lane, request: Message, frame: bytes) -> None:
         writer = self._writer
-        writer.debts.owe_request(writer.number + 1, writer.lane_number(lane), request, frame)
+        commit, number = writer.number + 1, writer.lane_number(lane)
+        if type(request) is Tclunk and self._closing is not None:
+            closing = writer.closing(*self._closing)
+            writer.debts.owe_closing(commit, number, request.tag, closing)
+        else:
+            writer.debts.owe_request(commit, number, request, frame, writer.session.fids)
 
     def owe_reply(self, lane: Lane, tag: Tag, reply: bytes) -> None:
         writer = self._writer
@@ -69,6 +76,8 @@ class Carrier:
     ) -> T:
         self._writer.touch(request)
         kind = cast("type[Message]", type(request))
+        if kind is Tclunk:
+            self._closing = _closing(session, cast("Tclunk", request).fid)
         once = _ONCE.get(kind)
         if once is None:
             return handler(session, request)
@@ -112,8 +121,7 @@ class Carrier:
             done = io.write(session, request, buffers)
             self._point("done")
             return done
-        tree = cast("LocalTree", session.tree)
-        done = appended(state, tree, b"".join(buffers), begun)
+        done = appended(state, session.tree, b"".join(buffers), begun)
         rest = _after(buffers, done)
         return done + (io.write(session, request, rest) if rest else 0)
 
@@ -134,6 +142,14 @@ class Carrier:
             return None
         self._writer.begun = lane
         return begun
+
+
+def _closing(session: Session, fid: Fid) -> tuple[Closing, int] | None:
+    """What a Tclunk closes, if that may take steps; not where it removes the file as well."""
+    state = session.fids.get(fid)
+    if state is None or state.remove_on_close or not hasattr(state.file, "entry"):
+        return None
+    return cast("Closing", state.file), state.node.qid.path
 
 
 def _after(buffers: Sequence[memoryview], done: int) -> list[memoryview]:

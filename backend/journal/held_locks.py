@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from backend.fileserver.fids import FidState
-    from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.locked_files import LockedFile
     from backend.fileserver.session import Session
 
@@ -52,13 +51,12 @@ class HeldLocks:
 
         Raises ``OSError``, ``LookupError`` where a descriptor or a fid is not what it was.
         """
-        tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
         files: dict[int, LockedFile] = {}
         for index, slot in slots:
             state = session.fids[Fid(slot.key)]
             locked = files.get(slot.node)
             if locked is None:
-                file = tree.adopt_open(state.node, slot.node)
+                file = session.tree.adopt_for_locks(state.node, slot.node)
                 locked = files[slot.node] = session.locks.opened(file, state.node.qid.path)
             state.locked = locked
             owner = LockOwner(slot.name[: slot.length], slot.user)

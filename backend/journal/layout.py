@@ -1,4 +1,4 @@
-"""Layout of a journal, version 1: a header, two commits, a begun request of each lane, and slots.
+"""Layout of a journal, version 2: a header, two commits, a begun request of each lane, and slots.
 
 ``construct`` has the definition; what a worker writes for each request goes through a ``struct``
 that a test holds to it.  All numbers are little-endian and naturally aligned, so that the one
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from construct import Array, Bytes, Const, Int8ul, Int32sl, Int32ul, Int64ul, Padding, Struct
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAGIC: Final = b"XFPJRNL\0"
 MAX_LANES: Final = 16
 """More rings than any frontend is allowed (``limits.max_rings``)."""
@@ -67,9 +67,13 @@ SLOT = Struct(
     "user" / Int32ul,
     "place" / Int64ul,
     "name" / Bytes(MAX_NAME),
+    "note" / Int32ul,
+    "parent" / Int32sl,
+    "opened" / Int32ul,
+    "serial" / Int32ul,
 )
 
-FREE, FID, PLACE, REQUEST, REPLY, XATTR, LOCK = range(7)
+FREE, FID, PLACE, REQUEST, REPLY, XATTR, LOCK, ENDED = range(8)
 """Kinds of slots.  A place's ``node`` is its directory's descriptor, ``name`` its name there; a
 fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
 place that is renamed gets another slot, and its fids keep theirs.  Of a request that was taken and
@@ -78,7 +82,12 @@ not answered, and of a reply that waits for room, ``name`` is the message, ``nod
 that stands for an extended attribute ``name`` is that one's, ``file`` the block in which its value
 lies, and ``dev`` how many bytes of it there are, and, in the lower half, are to be.  Of a lock
 ``node`` is the descriptor that holds it, ``key`` the fid that it goes with, ``dev`` and ``ino`` its
-first and last byte, ``flags`` whether it is exclusive, ``name`` and ``user`` whose it is."""
+first and last byte, ``flags`` whether it is exclusive, ``name`` and ``user`` whose it is.
+
+What policies add to a fid's file: ``note`` is ``Tree.note``'s, the others are ``files.OpenNote``'s,
+with ``parent`` as a descriptor, -1 for none.  Of a file whose fid was clunked, and which is not
+closed yet, there is the same, but ``key`` is the lane and the tag, ``place`` counts it among what
+is owed, and ``node`` is a directory where syncing that is all that is left."""
 
 REMOVED, LISTED = 1, 2
 """Flags of a fid: its file is removed when it is clunked; it reads a directory as 9P2000.u does,
@@ -112,7 +121,7 @@ USED_HALF: Final = SERVING_HALF + 1
 """Where what is stored on its own lies, in words of eight bytes and halves of four."""
 
 BEGUN_PACKING: Final = Packing("<QIIIIQQQ")
-SLOT_PACKING: Final = Packing(f"<QQQQBxBxIiiIIQ{MAX_NAME}s")
+SLOT_PACKING: Final = Packing(f"<QQQQBxBxIiiIIQ{MAX_NAME}sIiII")
 DIED_AT: Final = 8
 
 
@@ -150,6 +159,10 @@ class Slot(NamedTuple):
     user: int
     place: int
     name: bytes
+    note: int = 0
+    parent: int = -1
+    opened: int = 0
+    serial: int = 0
 
 
 def journal_size(slots: int) -> int:

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from backend.fileserver import changes, opening
+from backend.fileserver.files import Device, New
 from backend.fileserver.names import check_name
 from backend.fileserver.xattrs import ValueWriter
 from protocol.ninep import messages as m
@@ -35,10 +36,9 @@ if TYPE_CHECKING:
 
     from backend.fileserver.fids import FidState
     from backend.fileserver.files import Node
-    from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.session import Session
+    from backend.fileserver.tree import Tree
     from backend.journal.layout import Begun
-    from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Message, Qid
 
 Before = tuple[int, int, int, int, int]
@@ -57,10 +57,11 @@ class Entry(NamedTuple):
     name: bytes
 
 
-def look(entry: Entry) -> Before:
-    """What has the name now.  Raises ``OSError`` where that cannot be known."""
+def look(session: Session, entry: Entry) -> Before:
+    """What Dom0 has under the name now.  Raises ``OSError`` where that cannot be known."""
     try:
-        found = os.stat(entry.name, dir_fd=entry.parent.fd, follow_symlinks=False)
+        directory, name = session.tree.locate(*entry)
+        found = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
     except FileNotFoundError:
         return NOTHING
     return 1, found.st_mode, found.st_dev, found.st_ino, found.st_size
@@ -108,57 +109,51 @@ def place_of(session: Session, request: m.Trename | m.Tremove | m.Tclunk | m.Tws
 
 
 def _looked(entry: Callable[[Session, Any], Entry]) -> Callable[[Session, Any], Before]:
-    return lambda session, request: look(entry(session, request))
+    return lambda session, request: look(session, entry(session, request))
 
 
-def made(entry: Entry, kind: int, begun: Begun) -> bool:
-    """Whether the name came to be since, as a file of ``kind``."""
-    now = look(entry)
-    return not begun.exists and bool(now[0]) and stat.S_IFMT(now[1]) == kind
+def finished(session: Session, entry: Entry, new: New, begun: Begun) -> Qid | None:
+    """Where the name came to be since as that of ``new``: its qid; it has owner and mode then.
 
-
-def _settled(session: Session, fid: Fid, entry: Entry, mode: int, gid: int) -> Qid:
-    """Give a file that was made its owner and mode, perhaps again; its qid.  Raises ``OSError``."""
-    owner = opening.new_owner(session.fids[fid], gid)
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
-    return tree.settled(*entry, mode & opening.PERMISSIONS, owner)
-
-
-def _made_below(
-    session: Session, request: m.Tmkdir | m.Tmknod, kind: int, begun: Begun
-) -> Qid | None:
-    """The file of ``kind`` that was made; ``None`` if it was not.  Raises ``OSError``."""
-    entry = _DFID(session, request)
-    if not made(entry, kind, begun):
-        return None
-    return _settled(session, request.dfid, entry, request.mode, request.gid)
+    Raises ``OSError``.
+    """
+    return None if begun.exists else session.tree.finished(*entry, new)
 
 
 def _mkdir(session: Session, request: m.Tmkdir, begun: Begun) -> Message | None:
-    qid = _made_below(session, request, stat.S_IFDIR, begun)
+    mode = stat.S_IFDIR | request.mode & opening.PERMISSIONS
+    new = New(mode, opening.new_owner(session.fids[request.dfid], request.gid))
+    qid = finished(session, _DFID(session, request), new, begun)
     return None if qid is None else m.Rmkdir(request.tag, qid)
 
 
 def _mknod(session: Session, request: m.Tmknod, begun: Begun) -> Message | None:
-    kind = stat.S_IFMT(request.mode) or stat.S_IFREG
-    qid = _made_below(session, request, kind, begun)
+    mode = (stat.S_IFMT(request.mode) or stat.S_IFREG) | request.mode & opening.PERMISSIONS
+    new = New(
+        mode,
+        opening.new_owner(session.fids[request.dfid], request.gid),
+        device=Device(request.major, request.minor),
+    )
+    qid = finished(session, _DFID(session, request), new, begun)
     return None if qid is None else m.Rmknod(request.tag, qid)
 
 
 def _symlink(session: Session, request: m.Tsymlink, begun: Begun) -> Message | None:
-    entry = _FID(session, request)
-    if not made(entry, stat.S_IFLNK, begun):
-        return None
-    if os.readlink(entry.name, dir_fd=entry.parent.fd) != request.symtgt:
-        return None
-    return m.Rsymlink(request.tag, _settled(session, request.fid, entry, 0, request.gid))
+    owner = opening.new_owner(session.fids[request.fid], request.gid)
+    new = New(stat.S_IFLNK, owner, target=request.symtgt)
+    qid = finished(session, _FID(session, request), new, begun)
+    return None if qid is None else m.Rsymlink(request.tag, qid)
 
 
 def _lcreate(session: Session, request: m.Tlcreate, begun: Begun) -> Message | None:
-    entry = _FID(session, request)
-    if not made(entry, stat.S_IFREG, begun):
+    owner = opening.new_owner(session.fids[request.fid], request.gid)
+    new = New(
+        stat.S_IFREG | request.mode & opening.PERMISSIONS,
+        owner,
+        flags=opening.host_flags(request.flags),
+    )
+    if finished(session, _FID(session, request), new, begun) is None:
         return None
-    _settled(session, request.fid, entry, request.mode, request.gid)
     # As what it is by now; nothing in it is ours to take away.
     return opening.lcreate(
         session, request._replace(flags=request.flags & ~(DOTL_EXCL | DOTL_TRUNC))
@@ -168,7 +163,7 @@ def _lcreate(session: Session, request: m.Tlcreate, begun: Begun) -> Message | N
 def _link(session: Session, request: m.Tlink, begun: Begun) -> Message | None:
     node = session.fids[request.fid].node
     status = os.fstat(node.fd)
-    now = look(_DFID(session, request))
+    now = look(session, _DFID(session, request))
     if begun.exists or now[:1] + now[2:4] != (1, status.st_dev, status.st_ino):
         return None
     return m.Rlink(request.tag)
@@ -176,7 +171,7 @@ def _link(session: Session, request: m.Tlink, begun: Begun) -> Message | None:
 
 def _unlinkat(session: Session, request: m.Tunlinkat, begun: Begun) -> Message | None:
     entry = _DIRFID(session, request)
-    if not begun.exists or _is(begun, look(entry)):
+    if not begun.exists or _is(begun, look(session, entry)):
         return None
     session.places.removed(*entry)
     return m.Runlinkat(request.tag)
@@ -184,7 +179,7 @@ def _unlinkat(session: Session, request: m.Tunlinkat, begun: Begun) -> Message |
 
 def _remove(session: Session, request: m.Tremove | m.Tclunk, begun: Begun) -> Message | None:
     entry = place_of(session, request)
-    if not begun.exists or _is(begun, look(entry)):
+    if not begun.exists or _is(begun, look(session, entry)):
         return None
     session.places.removed(*entry)
     session.fids.end(request.fid).close()
@@ -209,7 +204,7 @@ def _rename(session: Session, request: m.Trename, begun: Begun) -> Message | Non
 
 def moved(session: Session, old: Entry, new: Entry, begun: Begun) -> bool:
     """Whether the file was moved; if so, places follow."""
-    if not begun.exists or _is(begun, look(old)) or not _is(begun, look(new)):
+    if not begun.exists or _is(begun, look(session, old)) or not _is(begun, look(session, new)):
         return False
     changes.follow(session, *old, *new)
     return True
@@ -221,7 +216,7 @@ def _at_clunk(session: Session, request: m.Tclunk) -> Before | None:
     """
     state = session.fids[request.fid]
     if state.remove_on_close:
-        return look(place_of(session, request))
+        return look(session, place_of(session, request))
     file = state.file
     return (int(_current(file) is not None), 0, 0, 0, 0) if type(file) is ValueWriter else None
 
@@ -268,7 +263,7 @@ ONCE: Final[Mapping[type[Message], Once]] = MappingProxyType(
 )
 
 
-def appended(state: FidState, tree: LocalTree, data: bytes, begun: Begun) -> int:
+def appended(state: FidState, tree: Tree, data: bytes, begun: Begun) -> int:
     """How many bytes of ``data`` are at the end of an O_APPEND file, or further up in what has
     been appended since it was ``begun.size`` bytes long.
 

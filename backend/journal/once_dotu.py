@@ -15,18 +15,26 @@ from typing import TYPE_CHECKING, Final
 from backend.fileserver.dotu import opening
 from backend.fileserver.dotu.modes import DMREG, host_flags, kind_of, permissions
 from backend.fileserver.dotu.stats import name_of
+from backend.fileserver.files import New
 from backend.fileserver.names import check_name
 from backend.fileserver.opening import create_file, iounit, unopened
-from backend.journal.once import Entry, Once, look, made, moved, place_of
+from backend.journal.once import Entry, Once, finished, look, moved, place_of
 from protocol.ninep import messages as m
-from protocol.ninep.flags import DMDIR, DMLINK, DMNAMEDPIPE, DMSOCKET, DMSYMLINK, ORCLOSE
+from protocol.ninep.flags import (
+    DMDEVICE,
+    DMDIR,
+    DMLINK,
+    DMNAMEDPIPE,
+    DMSOCKET,
+    DMSYMLINK,
+    ORCLOSE,
+)
 from protocol.ninep.ids import Fid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from backend.fileserver.fids import FidState
-    from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.session import Session
     from backend.journal.layout import Begun
     from backend.journal.once import Before
@@ -39,7 +47,8 @@ _KINDS: Final = {
     DMNAMEDPIPE: stat.S_IFIFO,
     DMSOCKET: stat.S_IFSOCK,
 }
-"""What is made for each kind; links are looked at otherwise, and devices are not made."""
+"""What is made for each kind; links are looked at otherwise, and of devices the extension says
+which."""
 
 
 def _entry(session: Session, request: m.Tcreate) -> Entry:
@@ -48,14 +57,12 @@ def _entry(session: Session, request: m.Tcreate) -> Entry:
 
 
 def _create(session: Session, request: m.Tcreate, begun: Begun) -> Message | None:
-    entry, kind = _entry(session, request), kind_of(request.perm)
+    _entry(session, request)
     state = session.fids[request.fid]
-    if kind == DMLINK:
+    if kind_of(request.perm) == DMLINK:
         qid = _linked(session, state, request, begun)
-    elif kind in _KINDS and made(entry, _KINDS[kind], begun):
-        qid = _settled(session, state, request, kind)
     else:
-        qid = None
+        qid = _made(session, state, request, begun)
     return None if qid is None else m.Rcreate(request.tag, qid, iounit(session))
 
 
@@ -65,23 +72,32 @@ def _linked(session: Session, state: FidState, request: m.Tcreate, begun: Begun)
         return None
     node = session.fids[Fid(int(number))].node
     status = os.fstat(node.fd)
-    now = look(Entry(state.node, request.name))
+    now = look(session, Entry(state.node, request.name))
     if now[:1] + now[2:4] != (1, status.st_dev, status.st_ino):
         return None
     return opening.become(session, state, node.hold(), request.name)
 
 
-def _settled(session: Session, state: FidState, request: m.Tcreate, kind: int) -> Qid | None:
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
+def _made(session: Session, state: FidState, request: m.Tcreate, begun: Begun) -> Qid | None:
+    """The fid becomes what was made; ``None`` where nothing was.  Raises ``OSError``."""
     name, mode, owner = request.name, permissions(request.perm), opening.owner_of(session, state)
-    if kind == DMSYMLINK:
-        if os.readlink(name, dir_fd=state.node.fd) != request.extension:
-            return None
-        mode = 0
-    tree.settled(state.node, name, mode, owner)
+    kind = kind_of(request.perm)
+    if kind == DMDEVICE:
+        made, device = opening.device_of(request)
+        new = New(made | mode, owner, device=device)
+    elif kind not in _KINDS:
+        return None
+    elif kind == DMREG:
+        new = New(_KINDS[kind] | mode, owner, flags=host_flags(request.mode))
+    elif kind in (DMNAMEDPIPE, DMSOCKET):
+        new = New(_KINDS[kind] | mode, owner, device=opening.NO_DEVICE)
+    else:
+        new = New(_KINDS[kind] | mode, owner, target=request.extension)
+    if finished(session, Entry(state.node, name), new, begun) is None:
+        return None
     if kind == DMREG:
         # As what it is by now; nothing in it is ours to take away.
-        flags = host_flags(request.mode) & ~os.O_TRUNC
+        flags = new.flags & ~os.O_TRUNC
         qid = create_file(session, state, name, flags=flags, mode=mode, owner=owner)
         state.remove_on_close = bool(request.mode & ORCLOSE)
         return qid
@@ -98,7 +114,7 @@ def _renamed(session: Session, request: m.Twstat) -> Before | None:
     if name in {b"", name_of(state)}:
         return None
     check_name(name)
-    return look(place_of(session, request))
+    return look(session, place_of(session, request))
 
 
 def _wstat(session: Session, request: m.Twstat, begun: Begun) -> Message | None:
@@ -110,7 +126,7 @@ def _wstat(session: Session, request: m.Twstat, begun: Begun) -> Message | None:
 
 ONCE_DOTU: Final[Mapping[type[Message], Once]] = MappingProxyType(
     {
-        m.Tcreate: Once(lambda session, request: look(_entry(session, request)), _create),
+        m.Tcreate: Once(lambda session, request: look(session, _entry(session, request)), _create),
         m.Twstat: Once(_renamed, _wstat),
     }
 )

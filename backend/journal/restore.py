@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+import stat
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from backend.fileserver.dotu.listing import StatDirectory
 from backend.fileserver.fids import FidState
-from backend.fileserver.files import NO_CHANGE, Unopened
-from backend.fileserver.local_files import LocalDirectory
+from backend.fileserver.files import NO_CHANGE, OpenNote, Unopened
 from backend.fileserver.opening import iounit
+from backend.fileserver.policies.layers import innermost
+from backend.fileserver.syncing import entry_synced
 from backend.journal import layout
 from backend.journal.journal import DIALECTS
 from backend.journal.layout import (
+    ENDED,
     FID,
     FREE,
     LISTED,
@@ -37,18 +40,20 @@ from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterator
 
-    from backend.fileserver.files import Node
-    from backend.fileserver.local_tree import LocalTree
+    from backend.fileserver.deferred import Steps
+    from backend.fileserver.files import Closing, Node
     from backend.fileserver.places import Place
     from backend.fileserver.session import Session
+    from backend.fileserver.tree import Tree
+    from backend.journal.debts import Debt, Owed
     from backend.journal.layout import Begun
 
 _STRAYS: Final = 256
 """More descriptors than one request has open beside those of the fids."""
 
-_OWED: Final = (REQUEST, REPLY)
+_OWED: Final = (REQUEST, REPLY, ENDED)
 _NOBODY: Final = NO_CHANGE & 0xFFFF_FFFF
 
 
@@ -61,8 +66,35 @@ class Unfinished(NamedTuple):
 
     begun: list[Begun]
     """Of each lane, what may have been carried out uncommitted."""
-    owed: list[Slot]
+    owed: list[Owed]
     """What it had taken and not answered, oldest first."""
+    closings: dict[Debt, LeftOpen]
+    """The files of those that are files' ends."""
+    descriptors: frozenset[int]
+    """What all of this is open as."""
+
+
+class LeftOpen(NamedTuple):
+    """What was left of the end of a file."""
+
+    file: Closing
+    path: int
+
+
+class EntryLeft(Unopened):
+    """Of a file that is closed there is its directory left, to be synced."""
+
+    def __init__(self, tree: Tree, entry: Node) -> None:
+        """Take over the hold on ``entry``."""
+        super().__init__()
+        self._tree: Final = tree
+        self.entry: Final = entry
+
+    def closing(self) -> Steps:
+        try:
+            yield from entry_synced(self._tree, self.entry)
+        finally:
+            self.entry.release()
 
 
 def restore(writer: Writer, session: Session) -> Unfinished:
@@ -70,7 +102,7 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     journal = writer.journal
     number = journal.committed
     if not number:
-        return Unfinished([], [])
+        return Unfinished([], [], {}, frozenset())
     commit = journal.last_commit()
     if commit.number != number or commit.dialect >= len(DIALECTS):
         raise RestoreError("the last commit is damaged")
@@ -79,10 +111,17 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     session.msize = min(commit.msize, session.max_msize)
     slots = _slots(writer, number)
     try:
-        _restore_fids(writer, session, slots)
+        nodes = _Nodes(session.tree)
+        _restore_fids(writer, session, slots, nodes)
         writer.locks.restore((slot for slot in slots if slot[1].kind == LOCK), session)
         held = [entry for entry in slots if entry[1].kind in _OWED]
-        owed = writer.debts.restored(held, journal.lanes)
+        owed = writer.debts.restored(held, journal.lanes, session.fids)
+        closings = {
+            each.debt: _restore_closing(session, nodes, each.slot)
+            for each in owed
+            if each.slot.kind == ENDED
+        }
+        nodes.release()
     except (OSError, LookupError, ValueError) as error:
         raise RestoreError(f"a fid cannot be had again: {error}") from error
     writer.indices[:] = [
@@ -91,20 +130,14 @@ def restore(writer: Writer, session: Session) -> Unfinished:
         for index in (pair.consumed, pair.produced)
     ]
     begun = [journal.begun(lane) for lane in range(journal.lanes)]
-    return Unfinished(begun, owed)
+    return Unfinished(begun, owed, closings, frozenset(_descriptors(slots)) | nodes.descriptors)
 
 
-def close_strays(writer: Writer, session: Session, kept: Iterable[int]) -> None:
-    """Close what the worker before us had just opened, or was about to close.
+def close_strays(known: Collection[int]) -> None:
+    """Close what the worker before us had just opened, or was about to close: all but ``known``.
 
-    The kernel gives the lowest number that is free, so none is far above those that are known.
+    The kernel gives the lowest number that is free, so none is far above those.
     """
-    known = {*kept, *(place.parent.fd for place in writer.places if place.parent is not None)}
-    for state in session.fids.values():
-        known.add(state.node.fd)
-        if not isinstance(state.file, Unopened):
-            known.add(state.file.fileno())
-    known |= session.locks.descriptors()
     for fd in range(max(known) + _STRAYS):
         if fd not in known:
             with contextlib.suppress(OSError):
@@ -130,9 +163,19 @@ def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
     return held
 
 
-def _restore_fids(writer: Writer, session: Session, slots: list[tuple[int, Slot]]) -> None:
-    tree: LocalTree = session.tree  # type: ignore[assignment]  # no other is journalled
-    nodes = _Nodes(tree)
+def _descriptors(slots: list[tuple[int, Slot]]) -> Iterator[int]:
+    """What the slots say is open."""
+    for _, slot in slots:
+        if slot.kind in (FID, XATTR, PLACE, LOCK, ENDED):
+            yield slot.node
+        if slot.kind in (FID, ENDED):
+            yield slot.file
+            yield slot.parent
+
+
+def _restore_fids(
+    writer: Writer, session: Session, slots: list[tuple[int, Slot]], nodes: _Nodes
+) -> None:
     places: dict[int, Place] = {}
     for index, slot in slots:
         if slot.kind == PLACE:
@@ -152,23 +195,22 @@ def _restore_fids(writer: Writer, session: Session, slots: list[tuple[int, Slot]
                 where.hold()
             given.add(slot.place)
         uid = NO_CHANGE if slot.user == _NOBODY else slot.user
-        state = FidState(nodes.at(slot.node, slot.ino).hold(), where, uid)
+        state = FidState(nodes.at(slot.node, slot.ino, slot.note).hold(), where, uid)
         state.remove_on_close = slot.kind == FID and bool(slot.flags & REMOVED)
         session.fids.add(Fid(slot.key), state)
         writer.fids[Fid(slot.key)] = index
         if slot.kind == XATTR:
             _restore_value(writer, session, Fid(slot.key), slot)
         elif slot.file >= 0:
-            _reopen(writer, session, tree, slot)
-    nodes.release()
+            _reopen(writer, session, nodes, slot)
 
 
-def _reopen(writer: Writer, session: Session, tree: LocalTree, slot: Slot) -> None:
+def _reopen(writer: Writer, session: Session, nodes: _Nodes, slot: Slot) -> None:
     fid = Fid(slot.key)
-    state = session.fids[fid]
-    file = tree.adopt_open(state.node, slot.file)
+    state, tree = session.fids[fid], session.tree
+    file = tree.adopt_open(state.node, slot.file, nodes.note(slot))
     limits = session.limits
-    slots = limits.cursors if isinstance(file, LocalDirectory) else limits.open_files
+    slots = limits.cursors if state.node.kind == stat.S_IFDIR else limits.open_files
     slots.take()
     if slot.flags & LISTED:
         listing = StatDirectory(file, tree, state.node, iounit(session))
@@ -176,6 +218,17 @@ def _reopen(writer: Writer, session: Session, tree: LocalTree, slot: Slot) -> No
         file = listing
     state.set_open(file, slots)
     writer.note_append(fid, file)
+
+
+def _restore_closing(session: Session, nodes: _Nodes, slot: Slot) -> LeftOpen:
+    tree = session.tree
+    if slot.file < 0:
+        return LeftOpen(EntryLeft(tree, nodes.at(slot.node, slot.ino).hold()), slot.ino)
+    node = nodes.at(innermost(tree).path_of(slot.file), slot.ino)
+    file = tree.adopt_open(node, slot.file, nodes.note(slot))
+    if not hasattr(file, "entry"):
+        raise ValueError("a file that is closed at once")
+    return LeftOpen(cast("Closing", file), slot.ino)
 
 
 def _restore_value(writer: Writer, session: Session, fid: Fid, slot: Slot) -> None:
@@ -189,15 +242,27 @@ def _restore_value(writer: Writer, session: Session, fid: Fid, slot: Slot) -> No
 class _Nodes:
     """The nodes of descriptors, each held once until ``release``."""
 
-    def __init__(self, tree: LocalTree) -> None:
+    def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._nodes: dict[int, Node] = {tree.root.fd: tree.root.hold()}
 
-    def at(self, fd: int, path: int) -> Node:
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """Those that were adopted."""
+        return frozenset(self._nodes)
+
+    def note(self, slot: Slot) -> OpenNote:
+        """What a slot says of an open file.  Raises ``OSError`` as ``at``."""
+        parent = None if slot.parent < 0 else self.at(slot.parent)
+        return OpenNote(slot.opened, parent, slot.serial)
+
+    def at(self, fd: int, path: int | None = None, note: int = 0) -> Node:
         """Raises ``OSError`` where the descriptor is not of the file that it was of."""
         node = self._nodes.get(fd)
         if node is None:
-            node = self._nodes[fd] = self._tree.adopt(fd)
+            node = self._nodes[fd] = self._tree.adopt(fd, note)
+        if path is None:
+            return node
         if node.qid.path != path:
             raise OSError(f"descriptor {fd} is another file's")
         return node

@@ -17,17 +17,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from backend.fileserver.dotu.listing import StatDirectory
 from backend.fileserver.files import UNOPENED
-from backend.fileserver.local_files import LocalDirectory, LocalFile
+from backend.fileserver.policies.layers import innermost
 from backend.fileserver.xattrs import ValueReader, ValueWriter
 from backend.journal import layout
-from backend.journal.debts import Debts
+from backend.journal.debts import ClosingFile, Debts
 from backend.journal.held_locks import HeldLocks
 from backend.journal.journal import DIALECTS, Uncovered
 from backend.journal.layout import (
+    ENDED,
     FID,
     LISTED,
     PLACE,
@@ -44,10 +46,10 @@ from backend.journal.values import Values, value_slot
 from protocol.xenpv.ring import INDEX_MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from backend.fileserver.fids import FidState
-    from backend.fileserver.files import File
+    from backend.fileserver.files import Closing, File, OpenNote
     from backend.fileserver.lane import Lane
     from backend.fileserver.places import Place
     from backend.fileserver.session import Session
@@ -56,8 +58,8 @@ if TYPE_CHECKING:
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Message
 
-_PLAIN: Final = (1 << 48) - 1
-"""Qid paths up to here are inode numbers of the export's own file system (``fileserver.qids``)."""
+_PREFIX_BITS: Final = 48
+"""Above these, a qid path says which file system it is of (``fileserver.qids``)."""
 
 _NO_FILE: Final = -1
 _NUMBERS: Final = {dialect: number for number, dialect in enumerate(DIALECTS)}
@@ -91,11 +93,13 @@ class Writer:
         session.locks.changed = self._locks_changed
         self.values: Final = Values(journal.memory, layout.values_at(journal.slots))
         self._rooms = self.values.rooms
-        self._session = session
+        self.session: Final = session
         self._odd: Final[set[Fid]] = set()
         self._touched: list[Fid] = []
         self._retired: list[int] = []
         self._unclosed: list[int] = []
+        self._later: list[Callable[[], None]] = []
+        self._prefixes = innermost(session.tree).prefixes
         self.begun: Lane | None = None
         """The lane whose request is being served of which the journal says how it began."""
         self._memory = journal.memory
@@ -130,14 +134,24 @@ class Writer:
         """Close a descriptor as soon as no commit needs it."""
         self._unclosed.append(fd)
 
+    def do_later(self, call: Callable[[], None]) -> None:
+        """Do what ends a descriptor as soon as no commit needs it."""
+        self._later.append(call)
+
+    def closing(self, file: Closing, path: int) -> ClosingFile:
+        """How a file of this qid path is written down while it is closed in steps."""
+        return ClosingFile(partial(_left, file, path))
+
     def commit(self, lane: Lane, consumed: int, produced: int) -> None:
         """Make true what was done: ``consumed`` bytes of a request, ``produced`` of a reply."""
         self.number = number = self.number + 1
-        session = self._session
+        session = self.session
         if self._touched or session.places.changed or self._locks_changed:
             self._note(number)
         if self._owed and lane.replying:
             self.debts.paid(number, self.lane_number(lane), lane.replying)
+        if self.debts.closings:
+            self.debts.note_closings(number)
         at = self._at[lane]
         indices = self.indices
         indices[at] = indices[at] + consumed & INDEX_MASK
@@ -166,6 +180,8 @@ class Writer:
             self.values.committed()
         while self._unclosed:
             os.close(self._unclosed.pop())
+        while self._later:
+            self._later.pop()()
 
     def begin(self, lane: Lane, kind: int, before: tuple[int, int, int, int, int]) -> None:
         """A request is about to change what cannot be changed twice; ``before``: how it is now."""
@@ -196,19 +212,19 @@ class Writer:
 
     def _note(self, number: int) -> None:
         """Write down the fids and places that the request has touched."""
-        table = self._session.fids
+        table = self.session.fids
         for fid in dict.fromkeys(self._touched):
             self._retire(self.fids.pop(fid, None), number)
             self._odd.discard(fid)
             if fid in self._rooms:
                 self.values.retire(fid, unless=table[fid].file if fid in table else None)
             if self._owed:
-                self.debts.fid_changed(number, fid)
+                self.debts.fid_changed(number, fid, table)
             self.attended.discard(fid)
             if fid in table:
                 self._note_fid(fid, table[fid], number)
         self._touched.clear()
-        changed = self._session.places.changed
+        changed = self.session.places.changed
         if changed:
             self._note_places(changed, number)
             changed.clear()
@@ -227,15 +243,16 @@ class Writer:
         file, node, place = state.file, state.node, state.place
         kind = type(file)
         opened, flags, position = _NO_FILE, REMOVED if state.remove_on_close else 0, b""
+        note: OpenNote | None = None
         if kind is StatDirectory:
             opened, flags = file.fileno(), flags | LISTED
             position = POSITION.pack(*cast("StatDirectory", file).position)
-        elif kind is LocalFile or kind is LocalDirectory:
-            opened = file.fileno()
-            self.note_append(fid, file)
         elif kind is not ValueReader and kind is not ValueWriter and file is not UNOPENED:
-            self._odd.add(fid)
-        if node.qid.path > _PLAIN:
+            opened, note = file.fileno(), file.note()
+            if note is None:
+                self._odd.add(fid)
+            self.note_append(fid, file)
+        if node.qid.path >> _PREFIX_BITS >= self._prefixes:
             self._odd.add(fid)
         where = 0
         if place is not None:
@@ -244,8 +261,10 @@ class Writer:
         user = state.uid & 0xFFFF_FFFF
         slot = Slot(
             *(number, 0, 0, node.qid.path, FID, len(position), fid),
-            *(node.fd, opened, flags, user, where, position),
+            *(node.fd, opened, flags, user, where, position, self.session.tree.note(node)),
         )
+        if note is not None:
+            slot = _with_note(slot, note)
         if kind is ValueReader or kind is ValueWriter:
             slot = self._with_value(slot, fid, cast("ValueReader | ValueWriter", file))
         self.fids[fid] = self._write(slot)
@@ -296,3 +315,20 @@ class Writer:
         if slot is not None:
             self.words[(SLOTS_AT + slot * SLOT_SIZE + layout.DIED_AT) // 8] = number
             self._retired.append(slot)
+
+
+def _left(file: Closing, path: int) -> Slot | None:
+    """What is left of a file that is being closed; ``None`` where nobody else could go on."""
+    entry = file.entry
+    if entry is not None:
+        return Slot(0, 0, 0, entry.qid.path, ENDED, 0, 0, entry.fd, _NO_FILE, 0, 0, 0, b"")
+    note = file.note()
+    if note is None:
+        return None
+    slot = Slot(0, 0, 0, path, ENDED, 0, 0, _NO_FILE, file.fileno(), 0, 0, 0, b"")
+    return _with_note(slot, note)
+
+
+def _with_note(slot: Slot, note: OpenNote) -> Slot:
+    parent = _NO_FILE if note.parent is None else note.parent.fd
+    return slot._replace(parent=parent, opened=note.flags, serial=note.serial)

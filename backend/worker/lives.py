@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from backend.confinement import capabilities
 from backend.confinement.descriptors import is_open
 from backend.confinement.walls import Refused
+from backend.fileserver.naming import clunked
+from backend.fileserver.policies.layers import innermost, layer
+from backend.fileserver.policies.quota import QuotaTree
+from backend.fileserver.syncing import closed
 from backend.journal.carrying import Carrier
 from backend.journal.journal import Journal
-from backend.journal.layout import REQUEST
+from backend.journal.layout import ENDED, REQUEST
 from backend.journal.points import mark, mark_commits
 from backend.journal.restore import RestoreError, Unfinished, close_strays, restore
 from backend.journal.writer import Writer
@@ -23,9 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from backend.fileserver.connection import Connection
-    from backend.fileserver.local_tree import LocalTree
     from backend.journal.carrying import Point
-    from backend.journal.layout import Slot
     from backend.worker.device import Device
     from backend.worker.rings import BoundRing
     from protocol.xenpv.ring import ConsumerRing, ProducerRing
@@ -52,6 +54,9 @@ class Lives:
         supervision = device.supervision
         self._journal = Journal(len(device.rings), device.session.limits.fids.capacity)
         self._journal.note_supervision(supervision.line, outlives=False)
+        quota = layer(device.session.tree, QuotaTree)
+        if quota is not None:
+            quota.ledger.lend()
         self._kept = _open_descriptors() - {supervision.line}
 
     def run(self) -> str | None:
@@ -95,13 +100,12 @@ class Lives:
         connection = device.connect()
         writer = Writer(self._journal, connection.session, connection.lanes)
         writer.indices[:] = [half.index for half in _halves(self._device.rings)]
-        cast("LocalTree", device.session.tree).descriptors.dispose = writer.close_later
+        descriptors = innermost(device.session.tree).descriptors
+        descriptors.dispose, descriptors.later = writer.close_later, writer.do_later
         device.wall_in()
-        unfinished = Unfinished([], [])
+        unfinished = Unfinished([], [], {}, frozenset())
         if past is not None:
-            opened = connection.completion_fd
-            unfinished = restore(writer, device.session)
-            close_strays(writer, device.session, self._kept | {device.supervision.line, opened})
+            unfinished = self._restored(writer, connection)
         for half, index in zip(_halves(rings), writer.indices, strict=True):
             half.resume(index)
         mark_commits(writer, self._point)
@@ -112,10 +116,23 @@ class Lives:
         connection.carried_by(Carrier(writer, unfinished.begun, self._point))
         if device.session.dialect is not None:
             connection.go_on(device.session.dialect)
-        pay(connection, unfinished.owed)
+        pay(writer, connection, unfinished)
         if past is not None and past.tries >= TRIES:
             self._refuse(connection, past)
         return device.serve(connection)
+
+    def _restored(self, writer: Writer, connection: Connection) -> Unfinished:
+        """What the worker before us has left.  Raises ``RestoreError``."""
+        session = connection.session
+        quota = layer(session.tree, QuotaTree)
+        if quota is not None:
+            quota.begin_again()
+        unfinished = restore(writer, session)
+        opened = {self._device.supervision.line, connection.completion_fd}
+        close_strays(self._kept | opened | unfinished.descriptors)
+        if quota is not None:
+            quota.go_on()
+        return unfinished
 
     @staticmethod
     def _refuse(connection: Connection, past: Past) -> None:
@@ -128,11 +145,15 @@ class Lives:
             )
 
 
-def pay(connection: Connection, owed: Iterable[Slot]) -> None:
+def pay(writer: Writer, connection: Connection, unfinished: Unfinished) -> None:
     """Carry out again, or say, what the worker before us has left.  Raises ``RingError``."""
-    for slot in owed:
+    for debt, slot in unfinished.owed:
         message = slot.name[: slot.length]
-        if slot.kind == REQUEST:
+        if slot.kind == ENDED:
+            file, path = unfinished.closings[debt]
+            writer.debts.closes(debt, writer.closing(file, path))
+            connection.resume(debt.lane, debt.tag, clunked(closed(file), debt.tag))
+        elif slot.kind == REQUEST:
             connection.again(slot.node, message)
         else:
             connection.lanes[slot.node].waiting.append(message)

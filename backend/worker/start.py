@@ -102,7 +102,7 @@ def _serve(settings: WorkerSettings, supervision: Supervision, point: Point) -> 
     device = Device(
         settings, session, sandbox, mapper, events, tuple(rings), supervision, trace or None
     )
-    if settings.recovery and settings.share.is_plain:
+    if settings.recovery and settings.share.outlives_workers:
         return Lives(device, point).run()
     connection = device.connect()
     try:

@@ -56,8 +56,21 @@ def kill(bed: Testbed) -> None:
     os.kill(bed.device(GUEST)["process"], signal.SIGKILL)
 
 
-def test_writers_go_on_while_workers_are_killed(recovering: Testbed, tmp_path: Path) -> None:
-    recovering.guest(GUEST, tmp_path)
+POLICIES = {
+    "plain": [],
+    "fsync-on-close": ["--fsync-on-close"],
+    "quota": ["--max-space", "64", "--max-files", "10000"],
+    "mapped-xattr": ["--security-model", "mapped-xattr"],
+    "several": ["--security-model", "mapped-xattr", "--max-space", "64", "--fsync-on-close"],
+}
+
+
+@pytest.mark.usefixtures("user_attributes")
+@pytest.mark.parametrize("options", POLICIES.values(), ids=POLICIES)
+def test_writers_go_on_while_workers_are_killed(
+    recovering: Testbed, tmp_path: Path, options: list[str]
+) -> None:
+    recovering.attach(GUEST, "--path", str(tmp_path), "--tag", "share", *options)
     share = Share.attach(connect_device(recovering.platform, GUEST))
     keeper = recovering.device(GUEST)["pid"]
     progress = Event()

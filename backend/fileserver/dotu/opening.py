@@ -139,21 +139,28 @@ def _make_link(session: Session, state: FidState, request: Tcreate, _mode: int) 
 
 
 def _make_device(session: Session, state: FidState, request: Tcreate, mode: int) -> Qid:
-    """``extension`` is ``b`` or ``c``, the major and the minor number."""
+    kind, device = device_of(request)
+    return _make_node(session, state, request, kind | mode, device)
+
+
+def device_of(request: Tcreate) -> tuple[int, Device]:
+    """Kind and numbers: ``extension`` is ``b`` or ``c``, the major and the minor number.
+
+    Raises ``OSError`` EINVAL.
+    """
     match = _DEVICE.fullmatch(request.extension)
     if match is None:
         raise OSError(errno.EINVAL, f"not a device: {request.extension!r}")
     kind = stat.S_IFBLK if match[1] == b"b" else stat.S_IFCHR
-    device = Device(int(match[2]), int(match[3]))
-    return _make_node(session, state, request, kind | mode, device)
+    return kind, Device(int(match[2]), int(match[3]))
 
 
 def _make_fifo(session: Session, state: FidState, request: Tcreate, mode: int) -> Qid:
-    return _make_node(session, state, request, stat.S_IFIFO | mode, _NO_DEVICE)
+    return _make_node(session, state, request, stat.S_IFIFO | mode, NO_DEVICE)
 
 
 def _make_socket(session: Session, state: FidState, request: Tcreate, mode: int) -> Qid:
-    return _make_node(session, state, request, stat.S_IFSOCK | mode, _NO_DEVICE)
+    return _make_node(session, state, request, stat.S_IFSOCK | mode, NO_DEVICE)
 
 
 def _make_node(
@@ -164,7 +171,7 @@ def _make_node(
     return become_entry(session, state, request.name)
 
 
-_NO_DEVICE: Final = Device(0, 0)
+NO_DEVICE: Final = Device(0, 0)
 
 _MAKERS: Final[Mapping[int, Callable[[Session, FidState, Tcreate, int], Qid]]] = MappingProxyType(
     {

@@ -69,6 +69,15 @@ class Counting:
             if not self._ledger.counted or self._ledger.stale:
                 self._start()
 
+    def begin_again(self) -> None:
+        """Another process counted before, and was killed.
+
+        What it was just doing may not be in the totals.  That is looked at again where a limit is
+        met, and otherwise when the last count is some time ago: whoever has workers killed does not
+        have the tree counted as often.
+        """
+        self._begun = self._ledger.counted and self._ledger.age < self.pause
+
     def ready(self) -> None:
         """Wait for the first count.
 

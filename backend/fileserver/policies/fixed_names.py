@@ -8,7 +8,7 @@ from backend.fileserver.creating import refuse_creation
 from backend.fileserver.policies.forwarding import ForwardingTree
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import Device, Node, Owner
+    from backend.fileserver.files import Device, New, Node, Owner
     from protocol.ninep.messages import Qid
 
 
@@ -29,6 +29,9 @@ class FixedNamesTree(ForwardingTree):
 
     def link(self, node: Node, parent: Node, name: bytes) -> None:
         self.refuse_new(parent, name)
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        return None  # whoever has made it, it was not this share's guest
 
     def refuse_new(self, parent: Node, name: bytes) -> NoReturn:
         """Raises ``OSError``: see ``refuse_creation``."""

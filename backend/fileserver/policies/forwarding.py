@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from backend.fileserver.deferred import Steps
-    from backend.fileserver.files import Changes, Device, File, Node, Owner, Pin, Space
+    from backend.fileserver.files import (
+        Changes,
+        Device,
+        File,
+        New,
+        Node,
+        OpenNote,
+        Owner,
+        Pin,
+        Space,
+    )
     from backend.fileserver.qids import Status
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Dirent, Qid
@@ -52,6 +62,9 @@ class ForwardingFile:
 
     def pin(self) -> Pin:
         return self.inner.pin()
+
+    def note(self) -> OpenNote | None:
+        return self.inner.note()
 
     def ended(self) -> None:
         """The file is not open any more: what a policy holds for it is to be given back."""
@@ -164,6 +177,24 @@ class ForwardingTree:
 
     def statfs(self, node: Node) -> Space:
         return self.inner.statfs(node)
+
+    def note(self, node: Node) -> int:
+        return self.inner.note(node)
+
+    def adopt(self, fd: int, note: int = 0) -> Node:
+        return self.inner.adopt(fd, note)
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        return self.wrap(self.inner.adopt_open(node, fd, note))
+
+    def adopt_for_locks(self, node: Node, fd: int) -> File:
+        return self.inner.adopt_for_locks(node, fd)
+
+    def locate(self, parent: Node, name: bytes) -> tuple[Node, bytes]:
+        return self.inner.locate(parent, name)
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        return self.inner.finished(parent, name, new)
 
     def close(self) -> None:
         self.inner.close()

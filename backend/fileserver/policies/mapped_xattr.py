@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.fileserver.creating import create_or_open
-from backend.fileserver.files import NO_CHANGE, NOBODY
+from backend.fileserver.files import NO_CHANGE, NOBODY, New
 from backend.fileserver.policies import virtfs
 from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.mapped_view import (
@@ -29,7 +29,7 @@ from backend.fileserver.policies.mapped_view import (
 from backend.fileserver.qids import ShownStatus
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
+    from backend.fileserver.files import Changes, Device, File, Node, OpenNote, Owner, Space
     from backend.fileserver.qids import Status
     from protocol.ninep.messages import Qid
 
@@ -202,6 +202,35 @@ class MappedXattrTree(ForwardingTree):
     def statfs(self, node: Node) -> Space:
         return self.inner.statfs(real_node(node))
 
+    def note(self, node: Node) -> int:
+        return node.kind if isinstance(node, SpecialNode) else 0
+
+    def adopt(self, fd: int, note: int = 0) -> Node:
+        node = self.inner.adopt(fd)
+        special = node.kind == stat.S_IFREG and note in virtfs.SPECIAL_KINDS
+        return SpecialNode(node, note) if special else node
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        file = self.inner.adopt_open(real_node(node), fd, note)
+        return MappedDirectory(file) if node.kind == stat.S_IFDIR else file
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        """It may be there, and not be described, or not wholly: then it shows too little."""
+        directory = stat.S_ISDIR(new.mode)
+        real = (
+            stat.S_IFDIR | virtfs.DIRECTORY_MODE if directory else stat.S_IFREG | virtfs.FILE_MODE
+        )
+        if self.inner.finished(parent, name, New(real, NOBODY)) is None:
+            return None
+        node = self.inner.lookup(parent, name)
+        try:
+            if stat.S_ISLNK(new.mode) and not self._fill(node, new.target):
+                return None
+            self._describe(node, _described(new))
+            return shown_qid(stat.S_IFMT(new.mode), node.qid)
+        finally:
+            node.release()
+
     def _kind(self, real: Node) -> int:
         [stored] = virtfs.read(self.inner, real, virtfs.MODE)
         return stat.S_IFMT(virtfs.shown_mode(real.kind, stored))
@@ -235,6 +264,18 @@ class MappedXattrTree(ForwardingTree):
             virtfs.RDEV.write(self.inner, node, new.rdev)
         virtfs.MODE.write(self.inner, node, new.mode)
 
+    def _fill(self, node: Node, target: bytes) -> bool:
+        """Write a link's target, of which a part may be there; false where something else is."""
+        file = self.inner.open(node, os.O_RDWR)
+        try:
+            there = bytearray(len(target) + 1)
+            length = file.read([memoryview(there)], 0)
+            if not target.startswith(there[:length]):
+                return False
+            return file.write([memoryview(target)], 0) == len(target)
+        finally:
+            file.close()
+
     def _give(self, node: Node, owner: Owner) -> None:
         if owner.gid != NO_CHANGE:
             virtfs.GID.write(self.inner, node, owner.gid)
@@ -248,6 +289,19 @@ class MappedXattrTree(ForwardingTree):
         """
         with suppress(OSError):
             self.inner.unlink(parent, name, directory=directory)
+
+
+def _described(new: New) -> _New:
+    if stat.S_ISLNK(new.mode):
+        return _New(stat.S_IFLNK | 0o777, new.owner)
+    device = new.device
+    if device is None:
+        return _New(new.mode, new.owner)
+    return _New(new.mode, new.owner, os.makedev(*device) if _is_device(new.mode) else 0)
+
+
+def _is_device(mode: int) -> bool:
+    return stat.S_IFMT(mode) in _DEVICES
 
 
 def _not_opened(kind: int) -> OSError:

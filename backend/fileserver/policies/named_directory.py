@@ -6,6 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
+from backend.fileserver.files import OpenNote
 from backend.fileserver.local_files import MAX_OFFSET
 from backend.fileserver.packing import pack
 from protocol.ninep.flags import DT_DIR, DT_REG
@@ -68,6 +69,9 @@ class NamedDirectory:
     def pin(self) -> Pin:
         """To sync this directory is to sync where its entries are."""
         return _Pins(self._tree.inner, self._directories)
+
+    def note(self) -> OpenNote | None:
+        return OpenNote()
 
     def close(self) -> None:
         """Nothing is held."""

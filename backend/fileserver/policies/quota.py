@@ -11,6 +11,7 @@ the ledger count what it did add.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,8 +30,9 @@ from backend.fileserver.root import PIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from backend.fileserver.files import Changes, Device, File, Node, Owner, Space
+    from backend.fileserver.files import Changes, Device, File, Node, OpenNote, Owner, Space
     from backend.fileserver.ledger import Ledger
+    from backend.fileserver.limits import Slots
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Qid
 
@@ -210,6 +212,31 @@ class QuotaTree(ForwardingTree):
         self._counting.ready()
         return self.room.shown(space)
 
+    # For a worker that goes on where another has died.
+
+    def begin_again(self) -> None:
+        """Another process held what this ledger says is held: before the first ``adopt``."""
+        self.ledger.begin_again()
+        self._counting.begin_again()
+
+    def go_on(self) -> None:
+        """All has been adopted; whatever else the other process held is closed."""
+        self.ledger.go_on()
+
+    def adopt(self, fd: int, note: int = 0) -> Node:
+        node = self._adopt(self.inner.adopt(fd, note))
+        self._settle(node)
+        return node
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        file = self.inner.adopt_open(node, fd, note)
+        if node.kind != stat.S_IFREG:
+            return file
+        return self._opened(node, file, fcntl.fcntl(fd, fcntl.F_GETFL))
+
+    def adopt_for_locks(self, node: Node, fd: int) -> File:
+        return HeldFile(self.ledger, self.key(node), self.inner.adopt_for_locks(node, fd))
+
     # For the files of this tree, and for who deletes from it.
 
     def key(self, node: Node) -> int:
@@ -262,8 +289,11 @@ class QuotaTree(ForwardingTree):
         except OSError:
             node.release()
             raise
-        node.dispose = partial(self.ledger.let_go, key)
+        node.dispose = partial(self._dispose, key, node.descriptors)
         return node
+
+    def _dispose(self, key: int, descriptors: Slots, fd: int) -> None:
+        descriptors.later(partial(self.ledger.let_go, key, fd))
 
     @contextmanager
     def _pinned(self, parent: Node, name: bytes) -> Iterator[tuple[int, int]]:

@@ -7,16 +7,15 @@ requests go on meanwhile.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from backend.fileserver.deferred import run_now
 from backend.fileserver.policies.forwarding import ForwardingFile, ForwardingTree
-from backend.fileserver.syncing import closed, synced
+from backend.fileserver.syncing import closed, entry_synced, synced
 
 if TYPE_CHECKING:
     from backend.fileserver.deferred import Steps
-    from backend.fileserver.files import File, Node, Owner
+    from backend.fileserver.files import File, Node, OpenNote, Owner
     from backend.fileserver.tree import Tree
 
 
@@ -33,11 +32,22 @@ class SyncOnCloseTree(ForwardingTree):
         node, file = self.inner.create(parent, name, flags, mode, owner)
         return node, _CreatedFile(file, self.inner, parent)
 
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        file = self.inner.adopt_open(node, fd, note)
+        return (
+            self.wrap(file) if note.parent is None else _CreatedFile(file, self.inner, note.parent)
+        )
+
 
 class _SyncedFile(ForwardingFile):
     """A file that was opened for writing."""
 
     __slots__ = ()
+
+    @property
+    def entry(self) -> Node | None:
+        """As ``files.Closing``."""
+        return None
 
     def close(self) -> None:
         run_now(self.closing())
@@ -55,26 +65,29 @@ class _SyncedFile(ForwardingFile):
 class _CreatedFile(_SyncedFile):
     """A file that may be new: whatever it was opened for, its directory has changed."""
 
-    __slots__ = ("_parent", "_tree")
+    __slots__ = ("_closed", "_parent", "_tree")
 
     def __init__(self, inner: File, tree: Tree, parent: Node) -> None:
         super().__init__(inner)
         self._tree = tree
         self._parent = parent.hold()
+        self._closed = False
+
+    @property
+    def entry(self) -> Node | None:
+        return self._parent if self._closed else None
+
+    def note(self) -> OpenNote | None:
+        note = self.inner.note()
+        return None if note is None else note._replace(parent=self._parent)
 
     def closing(self) -> Steps:
         try:
             yield from super().closing()
-            yield from self._entry_synced()
+            self._closed = True
+            yield from entry_synced(self._tree, self._parent)
         finally:
             self.ended()
 
     def ended(self) -> None:
         self._parent.release()
-
-    def _entry_synced(self) -> Steps:
-        directory = self._tree.open(self._parent, os.O_RDONLY)
-        try:
-            yield from synced(directory)
-        finally:
-            directory.close()

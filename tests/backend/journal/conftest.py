@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import select
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
+from backend.share import Share, share_nodes
 from backend.worker import control
 from backend.worker.control import ControlChannel, Stop
 from protocol.ninep.codec import decode_frame, encode
@@ -58,8 +60,10 @@ class Served(Guest):
 
 
 @contextmanager
-def served(export: Path, walls: str, rings: int = 1, order: int = 4) -> Iterator[Served]:
+def served(export: Path | Share, walls: str, rings: int = 1, order: int = 4) -> Iterator[Served]:
     """A device that shows ``export``."""
+    share = export if isinstance(export, Share) else Share(path=str(export))
+    nodes = {name: os.fsdecode(value) for name, value in share_nodes(share).items()}
     with (
         tempfile.TemporaryDirectory(prefix="xf") as name,
         EmbeddedHypervisor.start(Path(name) / "hv") as hypervisor,
@@ -75,7 +79,7 @@ def served(export: Path, walls: str, rings: int = 1, order: int = 4) -> Iterator
             ours, theirs = control.pair()
             channel = guest.channel = ControlChannel(ours)
             shown = ",".join(f"{offer.ring_ref}:{offer.event_channel}" for offer in offers)
-            arguments = (platform, export, name, shown, theirs.fileno(), switch, walls)
+            arguments = (platform, json.dumps(nodes), name, shown, theirs.fileno(), switch, walls)
             guest.process = subprocess.Popen(
                 [sys.executable, str(PROCESS), *map(str, arguments)],
                 pass_fds=(theirs.fileno(), switch),

@@ -1,6 +1,7 @@
-"""A device's process whose workers end where a test says: device_process.py PLATFORM EXPORT PLACE
+"""A device's process whose workers end where a test says: device_process.py PLATFORM SHARE PLACE
 REF:PORT[,...] CONTROL SWITCH WALLS.
 
+SHARE is the nodes that describe it, as JSON.
 SWITCH is a memory file of four numbers: how many steps were taken, the one to end at (0: none),
 whether to end whenever a request has begun that must not be done twice, and a seed of how many
 steps each worker lives after that one (0: until it is told otherwise).
@@ -8,6 +9,7 @@ steps each worker lives after that one (0: until it is told otherwise).
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import socket
@@ -17,13 +19,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent.parent))
 
 from backend.confinement.walls import WALLS
-from backend.share import Share
+from backend.share import read_share
 from backend.worker.settings import WorkerSettings
 from backend.worker.start import main
 from protocol.xenpv.device import RingOffer
 from protocol.xenpv.ids import Devid, Domid, Evtchn, Gref
 
-platform, export, place, offers, control, switch, walls = sys.argv[1:]
+platform, shown, place, offers, control, switch, walls = sys.argv[1:]
+nodes = json.loads(shown)
 words = memoryview(mmap.mmap(int(switch), 4096)).cast("Q")
 
 
@@ -48,7 +51,9 @@ main(
         platform=platform,
         domid=Domid(5),
         devid=Devid(0),
-        share=Share(path=export),
+        share=read_share(
+            lambda name: None if (value := nodes.get(name)) is None else os.fsencode(value)
+        ),
         allowed_exports=(),
         quota_dir=place,
         workers_dir=place,

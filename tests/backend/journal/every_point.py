@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from backend.share import Share
     from tests.backend.journal.conftest import Served
 
     Said = tuple[m.Message, bytes]
@@ -26,14 +27,26 @@ LISTING: Final = Fid(99)
 """A fid that reads a directory in 9P2000.u: of its entries the names are compared."""
 
 
-def compare(export: Path, walls: str, conversation: Callable[[], Iterable[Said]]) -> None:
-    """The answers and the tree are as if no worker had ended, whichever step it ends at."""
-    with served(export, walls) as guest:
+def compare(
+    export: Path,
+    walls: str,
+    conversation: Callable[[], Iterable[Said]],
+    share: Share | None = None,
+    *,
+    keep: bool = False,
+) -> None:
+    """The answers and the tree are as if no worker had ended, whichever step it ends at.
+
+    ``share`` is of what is in ``export``; ``None``: it is that directory, and nothing else.  What
+    is there is removed before each time, unless it is to be kept.
+    """
+    with served(share or export, walls) as guest:
         answers, tree = held(guest, conversation()), found(export)
         steps = guest.words[0]
-        assert steps > 4 * len(answers)
+        assert steps >= 4 * len(answers)
         for step in range(1, steps + 1):
-            clear(export)
+            if not keep:
+                clear(export)
             guest.words[0], guest.words[1] = 0, step
             assert held(guest, conversation()) == answers, step
             assert guest.words[1] == 0, "no worker ended"
@@ -41,10 +54,14 @@ def compare(export: Path, walls: str, conversation: Callable[[], Iterable[Said]]
 
 
 def compare_short_lives(
-    export: Path, walls: str, conversation: Callable[[], Iterable[Said]], seed: int
+    export: Path,
+    walls: str,
+    conversation: Callable[[], Iterable[Said]],
+    seed: int,
+    share: Share | None = None,
 ) -> None:
     """The same, with workers each of which ends after a few steps."""
-    with served(export, walls) as guest:
+    with served(share or export, walls) as guest:
         answers, tree = held(guest, conversation()), found(export)
         clear(export)
         guest.words[0], guest.words[1], guest.words[3] = 0, 40, seed

@@ -14,7 +14,28 @@ U8 = st.integers(0, 255)
 NAME = st.binary(min_size=layout.MAX_NAME, max_size=layout.MAX_NAME)
 
 
-@given(st.builds(layout.Slot, U64, U64, U64, U64, U8, U8, U32, I32, I32, U32, U32, U64, NAME))
+@given(
+    st.builds(
+        layout.Slot,
+        U64,
+        U64,
+        U64,
+        U64,
+        U8,
+        U8,
+        U32,
+        I32,
+        I32,
+        U32,
+        U32,
+        U64,
+        NAME,
+        U32,
+        I32,
+        U32,
+        U32,
+    )
+)
 def test_slots(slot: layout.Slot) -> None:
     found = layout.SLOT.parse(layout.SLOT_PACKING.pack(*slot))
     assert slot == tuple(found[name] for name in layout.Slot._fields)

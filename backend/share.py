@@ -142,7 +142,7 @@ class Share:
     @property
     def outlives_workers(self) -> bool:
         """Whether the next worker can go on with it where one has died."""
-        return bool(self.path) and not self.channels and self.commit is Commit.NONE
+        return not self.channels
 
     @property
     def shown(self) -> str:

@@ -37,6 +37,9 @@ class Carrying(Protocol):
     def owe_reply(self, lane: Lane, tag: Tag, reply: bytes) -> None:
         """The reply to the request that is taken next waits for room."""
 
+    def owe_late_reply(self, lane: Lane, tag: Tag, reply: bytes) -> None:
+        """The reply to a request that was taken before waits for room."""
+
     def cancelled(self, tag: Tag) -> None:
         """What waits on this tag gets no reply."""
 

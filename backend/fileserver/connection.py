@@ -399,6 +399,8 @@ class Connection:
                 reply = encode(outcome)
             if wanted:
                 self._send(lane, reply)
+                if lane.waiting and self._carrying is not None:
+                    self._carrying.owe_late_reply(lane, tag, reply)
                 self.in_flight.answered(tag)
                 lane.notify()
 

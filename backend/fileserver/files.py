@@ -214,8 +214,12 @@ class Closing(File, Protocol):
     """An open file that is closed in steps."""
 
     @property
+    def closed(self) -> bool:
+        """Whether the file itself is closed already."""
+
+    @property
     def entry(self) -> Node | None:
-        """Where the file itself is closed already: the directory that is still to be synced."""
+        """The directory that is to be synced then, if one is still."""
 
 
 class Unopened:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.local_files import LocalFile
@@ -38,6 +39,7 @@ class UnnamedFiles:
 
     def __init__(self, tree: Tree) -> None:
         self._tree: Final = tree
+        self._token: Final = secrets.token_hex(_RANDOM_BYTES).encode()
         self._hidden: dict[int, tuple[Node, bytes]] = {}
         """By qid path, where those are that have a hidden name."""
 
@@ -56,17 +58,23 @@ class UnnamedFiles:
             del self._hidden[node.qid.path]
             where[0].release()
             return
+        # Always the same for a file, so that who goes on where a worker has died finds it.
+        hidden = HIDDEN_PREFIX + self._token + b"-%x" % node.qid.path
         try:
             tree.link(node, parent, name)
         except FileExistsError:
             # linkat(2) replaces nothing, rename(2) does: by way of a hidden name.
-            hidden = hidden_name()
-            tree.link(node, parent, hidden)
+            with suppress(FileExistsError):
+                tree.link(node, parent, hidden)
             try:
                 tree.rename(parent, hidden, parent, name)
             except OSError:
                 tree.unlink(parent, hidden, directory=False)
                 raise
+        else:
+            if tree.getattr(node)[1].st_nlink > 1:
+                with suppress(FileNotFoundError):
+                    tree.unlink(parent, hidden, directory=False)
 
     def _remove(self, path: int) -> None:
         """The file was closed: it is to be gone, unless it was published."""

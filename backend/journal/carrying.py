@@ -9,6 +9,7 @@ from backend.fileserver import io
 from backend.fileserver.dotu.listing import StatDirectory
 from backend.journal.once import ONCE, appended
 from backend.journal.once_dotu import ONCE_DOTU
+from backend.journal.writer import Attended
 from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Twrite
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Carrier:
         writer = self._writer
         writer.debts.owe_reply(writer.number + 1, writer.lane_number(lane), tag, reply)
 
+    def owe_late_reply(self, lane: Lane, tag: Tag, reply: bytes) -> None:
+        writer = self._writer
+        writer.debts.owe_late_reply(writer.number + 1, writer.lane_number(lane), tag, reply)
+
     def cancelled(self, tag: Tag) -> None:
         self._writer.debts.cancelled(self._writer.number + 1, tag)
 
@@ -107,11 +112,14 @@ class Carrier:
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]
     ) -> int:
-        if request.fid not in self._writer.attended:
+        attended = self._writer.attended.get(request.fid)
+        if attended is None:
             return io.write(session, request, buffers)
-        if request.fid in self._writer.values.rooms:
+        if Attended.APPENDS not in attended:
             self._writer.touch(request)
             return io.write(session, request, buffers)
+        if Attended.UNTOUCHED in attended:
+            self._writer.touch(request)
         state = session.fids[request.fid]
         begun = self._begun(lane, request)
         if begun is None:

@@ -105,6 +105,11 @@ class Debts:
         """A reply found no room."""
         self._owe(commit, Debt(lane, tag, REPLY), reply)
 
+    def owe_late_reply(self, commit: int, lane: int, tag: Tag, reply: bytes) -> None:
+        """What was owed has come to its end, and its reply found no room."""
+        self.paid(commit, lane, reply)
+        self.owe_reply(commit, lane, tag, reply)
+
     def owe_closing(self, commit: int, lane: int, tag: Tag, closing: ClosingFile) -> None:
         """A fid was clunked whose file is closed in steps."""
         debt = Debt(lane, tag, ENDED, closing=closing)

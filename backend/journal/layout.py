@@ -1,4 +1,4 @@
-"""Layout of a journal, version 2: a header, two commits, a begun request of each lane, and slots.
+"""Layout of a journal, version 3: a header, two commits, a begun request of each lane, and slots.
 
 ``construct`` has the definition; what a worker writes for each request goes through a ``struct``
 that a test holds to it.  All numbers are little-endian and naturally aligned, so that the one
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from construct import Array, Bytes, Const, Int8ul, Int32sl, Int32ul, Int64ul, Padding, Struct
 
-VERSION: Final = 2
+VERSION: Final = 3
 MAGIC: Final = b"XFPJRNL\0"
 MAX_LANES: Final = 16
 """More rings than any frontend is allowed (``limits.max_rings``)."""
@@ -73,7 +73,7 @@ SLOT = Struct(
     "serial" / Int32ul,
 )
 
-FREE, FID, PLACE, REQUEST, REPLY, XATTR, LOCK, ENDED = range(8)
+FREE, FID, PLACE, REQUEST, REPLY, XATTR, LOCK, ENDED, PENDING = range(9)
 """Kinds of slots.  A place's ``node`` is its directory's descriptor, ``name`` its name there; a
 fid's ``key`` is its number.  ``place`` is a number of the place's own, from 1 on, 0 for none: a
 place that is renamed gets another slot, and its fids keep theirs.  Of a request that was taken and
@@ -87,7 +87,13 @@ first and last byte, ``flags`` whether it is exclusive, ``name`` and ``user`` wh
 What policies add to a fid's file: ``note`` is ``Tree.note``'s, the others are ``files.OpenNote``'s,
 with ``parent`` as a descriptor, -1 for none.  Of a file whose fid was clunked, and which is not
 closed yet, there is the same, but ``key`` is the lane and the tag, ``place`` counts it among what
-is owed, and ``node`` is a directory where syncing that is all that is left."""
+is owed, and where there is no ``file`` any more, ``node`` is a directory that is still to be
+synced, or -1.  Of a file that is pending ``node`` and ``file`` are its descriptors, ``parent`` and
+``name`` where it is to appear, ``key`` its serial, ``user`` the descriptor of the file that it is
+to replace, ``place`` that one's qid path, and ``dev`` where a write is missing."""
+
+DISCARDED = 1
+"""A flag of a file that is pending: it is not to appear."""
 
 REMOVED, LISTED = 1, 2
 """Flags of a fid: its file is removed when it is clunked; it reads a directory as 9P2000.u does,

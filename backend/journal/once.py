@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from backend.fileserver import changes, opening
 from backend.fileserver.files import Device, New
 from backend.fileserver.names import check_name
+from backend.fileserver.policies.atomic_commit import AtomicCommitTree
+from backend.fileserver.policies.layers import layer
 from backend.fileserver.xattrs import ValueWriter
 from protocol.ninep import messages as m
 from protocol.ninep.flags import DOTL_EXCL, DOTL_TRUNC
@@ -108,8 +110,25 @@ def place_of(session: Session, request: m.Trename | m.Tremove | m.Tclunk | m.Tws
     return Entry(place.parent, place.name)
 
 
-def _looked(entry: Callable[[Session, Any], Entry]) -> Callable[[Session, Any], Before]:
-    return lambda session, request: look(session, entry(session, request))
+def before(session: Session, entry: Entry) -> Before | None:
+    """As ``look``; ``None`` where what is there is not in Dom0 yet: what is done to its name is the
+    session's business, and goes with the worker.
+    """
+    atomic = layer(session.tree, AtomicCommitTree)
+    if atomic is not None and atomic.pending.at(*entry) is not None:
+        return None
+    return look(session, entry)
+
+
+def _looked(entry: Callable[[Session, Any], Entry]) -> Callable[[Session, Any], Before | None]:
+    return lambda session, request: before(session, entry(session, request))
+
+
+def _gone(session: Session, entry: Entry) -> None:
+    atomic = layer(session.tree, AtomicCommitTree)
+    if atomic is not None:
+        atomic.gone(*entry)
+    session.places.removed(*entry)
 
 
 def finished(session: Session, entry: Entry, new: New, begun: Begun) -> Qid | None:
@@ -173,7 +192,7 @@ def _unlinkat(session: Session, request: m.Tunlinkat, begun: Begun) -> Message |
     entry = _DIRFID(session, request)
     if not begun.exists or _is(begun, look(session, entry)):
         return None
-    session.places.removed(*entry)
+    _gone(session, entry)
     return m.Runlinkat(request.tag)
 
 
@@ -181,7 +200,7 @@ def _remove(session: Session, request: m.Tremove | m.Tclunk, begun: Begun) -> Me
     entry = place_of(session, request)
     if not begun.exists or _is(begun, look(session, entry)):
         return None
-    session.places.removed(*entry)
+    _gone(session, entry)
     session.fids.end(request.fid).close()
     return m.Rremove(request.tag)
 
@@ -206,6 +225,9 @@ def moved(session: Session, old: Entry, new: Entry, begun: Begun) -> bool:
     """Whether the file was moved; if so, places follow."""
     if not begun.exists or _is(begun, look(session, old)) or not _is(begun, look(session, new)):
         return False
+    atomic = layer(session.tree, AtomicCommitTree)
+    if atomic is not None:
+        atomic.moved(*old, *new)
     changes.follow(session, *old, *new)
     return True
 
@@ -216,7 +238,7 @@ def _at_clunk(session: Session, request: m.Tclunk) -> Before | None:
     """
     state = session.fids[request.fid]
     if state.remove_on_close:
-        return look(session, place_of(session, request))
+        return before(session, place_of(session, request))
     file = state.file
     return (int(_current(file) is not None), 0, 0, 0, 0) if type(file) is ValueWriter else None
 

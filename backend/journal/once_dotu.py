@@ -18,7 +18,7 @@ from backend.fileserver.dotu.stats import name_of
 from backend.fileserver.files import New
 from backend.fileserver.names import check_name
 from backend.fileserver.opening import create_file, iounit, unopened
-from backend.journal.once import Entry, Once, finished, look, moved, place_of
+from backend.journal.once import Entry, Once, before, finished, look, moved, place_of
 from protocol.ninep import messages as m
 from protocol.ninep.flags import (
     DMDEVICE,
@@ -54,6 +54,10 @@ which."""
 def _entry(session: Session, request: m.Tcreate) -> Entry:
     check_name(request.name)
     return Entry(unopened(session, request.fid).node, request.name)
+
+
+def _before_create(session: Session, request: m.Tcreate) -> Before | None:
+    return before(session, _entry(session, request))
 
 
 def _create(session: Session, request: m.Tcreate, begun: Begun) -> Message | None:
@@ -114,7 +118,7 @@ def _renamed(session: Session, request: m.Twstat) -> Before | None:
     if name in {b"", name_of(state)}:
         return None
     check_name(name)
-    return look(session, place_of(session, request))
+    return before(session, place_of(session, request))
 
 
 def _wstat(session: Session, request: m.Twstat, begun: Begun) -> Message | None:
@@ -126,7 +130,9 @@ def _wstat(session: Session, request: m.Twstat, begun: Begun) -> Message | None:
 
 ONCE_DOTU: Final[Mapping[type[Message], Once]] = MappingProxyType(
     {
-        m.Tcreate: Once(lambda session, request: look(session, _entry(session, request)), _create),
+        m.Tcreate: Once(
+            lambda session, request: before(session, _entry(session, request)), _create
+        ),
         m.Twstat: Once(_renamed, _wstat),
     }
 )

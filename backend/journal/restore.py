@@ -25,6 +25,7 @@ from backend.journal.layout import (
     FREE,
     LISTED,
     LOCK,
+    PENDING,
     PLACE,
     POSITION,
     REMOVED,
@@ -36,6 +37,7 @@ from backend.journal.layout import (
     XATTR,
     Slot,
 )
+from backend.journal.pending_files import adopt_pending, old_of
 from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
@@ -82,19 +84,24 @@ class LeftOpen(NamedTuple):
 
 
 class EntryLeft(Unopened):
-    """Of a file that is closed there is its directory left, to be synced."""
+    """A file that is closed: at most its directory is left, to be synced."""
 
-    def __init__(self, tree: Tree, entry: Node) -> None:
+    closed: Final = True
+
+    def __init__(self, tree: Tree, entry: Node | None) -> None:
         """Take over the hold on ``entry``."""
         super().__init__()
         self._tree: Final = tree
         self.entry: Final = entry
 
-    def closing(self) -> Steps:
+    def closing(self) -> Steps | None:
+        return None if self.entry is None else self._synced(self.entry)
+
+    def _synced(self, entry: Node) -> Steps:
         try:
-            yield from entry_synced(self._tree, self.entry)
+            yield from entry_synced(self._tree, entry)
         finally:
-            self.entry.release()
+            entry.release()
 
 
 def restore(writer: Writer, session: Session) -> Unfinished:
@@ -111,7 +118,7 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     session.msize = min(commit.msize, session.max_msize)
     slots = _slots(writer, number)
     try:
-        nodes = _Nodes(session.tree)
+        nodes = Nodes(session.tree)
         _restore_fids(writer, session, slots, nodes)
         writer.locks.restore((slot for slot in slots if slot[1].kind == LOCK), session)
         held = [entry for entry in slots if entry[1].kind in _OWED]
@@ -166,16 +173,39 @@ def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
 def _descriptors(slots: list[tuple[int, Slot]]) -> Iterator[int]:
     """What the slots say is open."""
     for _, slot in slots:
-        if slot.kind in (FID, XATTR, PLACE, LOCK, ENDED):
+        if slot.kind in (FID, XATTR, PLACE, LOCK, ENDED, PENDING):
             yield slot.node
-        if slot.kind in (FID, ENDED):
+        if slot.kind in (FID, ENDED, PENDING):
             yield slot.file
             yield slot.parent
+        if slot.kind == PENDING:
+            yield old_of(slot)
 
 
 def _restore_fids(
-    writer: Writer, session: Session, slots: list[tuple[int, Slot]], nodes: _Nodes
+    writer: Writer, session: Session, slots: list[tuple[int, Slot]], nodes: Nodes
 ) -> None:
+    places = _places(writer, session, slots, nodes)
+    for index, slot in slots:
+        if slot.kind == PENDING:
+            adopt_pending(writer, nodes, index, slot)
+    given: set[int] = set()
+    for index, slot in slots:
+        if slot.kind in (FID, XATTR):
+            where = None
+            if slot.place:
+                where = places[slot.place]
+                if slot.place in given:
+                    where.hold()
+                given.add(slot.place)
+            writer.fids[Fid(slot.key)] = index
+            _restore_fid(writer, session, nodes, slot, where)
+
+
+def _places(
+    writer: Writer, session: Session, slots: list[tuple[int, Slot]], nodes: Nodes
+) -> dict[int, Place]:
+    """By their numbers."""
     places: dict[int, Place] = {}
     for index, slot in slots:
         if slot.kind == PLACE:
@@ -184,28 +214,26 @@ def _restore_fids(
             places[slot.place] = place
             writer.places[place] = KnownPlace(index, slot.place)
             writer.last_place = max(writer.last_place, slot.place)
-    given: set[int] = set()
-    for index, slot in slots:
-        if slot.kind not in (FID, XATTR):
-            continue
-        where = None
-        if slot.place:
-            where = places[slot.place]
-            if slot.place in given:
-                where.hold()
-            given.add(slot.place)
-        uid = NO_CHANGE if slot.user == _NOBODY else slot.user
-        state = FidState(nodes.at(slot.node, slot.ino, slot.note).hold(), where, uid)
-        state.remove_on_close = slot.kind == FID and bool(slot.flags & REMOVED)
-        session.fids.add(Fid(slot.key), state)
-        writer.fids[Fid(slot.key)] = index
-        if slot.kind == XATTR:
-            _restore_value(writer, session, Fid(slot.key), slot)
-        elif slot.file >= 0:
-            _reopen(writer, session, nodes, slot)
+    return places
 
 
-def _reopen(writer: Writer, session: Session, nodes: _Nodes, slot: Slot) -> None:
+def _restore_fid(
+    writer: Writer, session: Session, nodes: Nodes, slot: Slot, where: Place | None
+) -> None:
+    fid = Fid(slot.key)
+    uid = NO_CHANGE if slot.user == _NOBODY else slot.user
+    state = FidState(nodes.at(slot.node, slot.ino, slot.note).hold(), where, uid)
+    state.remove_on_close = slot.kind == FID and bool(slot.flags & REMOVED)
+    session.fids.add(fid, state)
+    if writer.atomic is not None and where is not None and where.parent is not None:
+        writer.atomic.stands_at(state.node, where.parent, where.name)
+    if slot.kind == XATTR:
+        _restore_value(writer, session, fid, slot)
+    elif slot.file >= 0:
+        _reopen(writer, session, nodes, slot)
+
+
+def _reopen(writer: Writer, session: Session, nodes: Nodes, slot: Slot) -> None:
     fid = Fid(slot.key)
     state, tree = session.fids[fid], session.tree
     file = tree.adopt_open(state.node, slot.file, nodes.note(slot))
@@ -220,10 +248,11 @@ def _reopen(writer: Writer, session: Session, nodes: _Nodes, slot: Slot) -> None
     writer.note_append(fid, file)
 
 
-def _restore_closing(session: Session, nodes: _Nodes, slot: Slot) -> LeftOpen:
+def _restore_closing(session: Session, nodes: Nodes, slot: Slot) -> LeftOpen:
     tree = session.tree
     if slot.file < 0:
-        return LeftOpen(EntryLeft(tree, nodes.at(slot.node, slot.ino).hold()), slot.ino)
+        entry = None if slot.node < 0 else nodes.at(slot.node, slot.ino).hold()
+        return LeftOpen(EntryLeft(tree, entry), slot.ino)
     node = nodes.at(innermost(tree).path_of(slot.file), slot.ino)
     file = tree.adopt_open(node, slot.file, nodes.note(slot))
     if not hasattr(file, "entry"):
@@ -239,7 +268,7 @@ def _restore_value(writer: Writer, session: Session, fid: Fid, slot: Slot) -> No
     writer.note_value(fid, value)
 
 
-class _Nodes:
+class Nodes:
     """The nodes of descriptors, each held once until ``release``."""
 
     def __init__(self, tree: Tree) -> None:

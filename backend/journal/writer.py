@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+from enum import Flag, auto
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from backend.fileserver.dotu.listing import StatDirectory
 from backend.fileserver.files import UNOPENED
-from backend.fileserver.policies.layers import innermost
+from backend.fileserver.policies.atomic_commit import AtomicCommitTree
+from backend.fileserver.policies.atomic_files import UNTOUCHED
+from backend.fileserver.policies.layers import innermost, layer
 from backend.fileserver.xattrs import ValueReader, ValueWriter
 from backend.journal import layout
 from backend.journal.debts import ClosingFile, Debts
@@ -41,6 +44,7 @@ from backend.journal.layout import (
     Begun,
     Slot,
 )
+from backend.journal.pending_files import pending_slot
 from backend.journal.touched import touched
 from backend.journal.values import Values, value_slot
 from protocol.xenpv.ring import INDEX_MASK
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from backend.fileserver.files import Closing, File, OpenNote
     from backend.fileserver.lane import Lane
     from backend.fileserver.places import Place
+    from backend.fileserver.policies.pending import Pending
     from backend.fileserver.session import Session
     from backend.journal.held_locks import Holder
     from backend.journal.journal import Journal
@@ -63,6 +68,17 @@ _PREFIX_BITS: Final = 48
 
 _NO_FILE: Final = -1
 _NUMBERS: Final = {dialect: number for number, dialect in enumerate(DIALECTS)}
+
+
+class Attended(Flag):
+    """What is to be looked at before a Twrite through a fid."""
+
+    APPENDS = auto()
+    """It goes to the file's end, wherever that is."""
+    VALUE = auto()
+    """It is of an attribute's value, which is written down."""
+    UNTOUCHED = auto()
+    """It is the first, and that it has been is written down."""
 
 
 class KnownPlace(NamedTuple):
@@ -78,8 +94,8 @@ class Writer:
     def __init__(self, journal: Journal, session: Session, lanes: Sequence[Lane]) -> None:
         """``lanes`` are those that the session is served on."""
         self.journal: Final = journal
-        self.attended: Final[set[Fid]] = set()
-        """Fids that are written at files' ends, wherever those are, or as attributes' values."""
+        self.attended: Final[dict[Fid, Attended]] = {}
+        """Fids through which more is done by a Twrite than a write at an offset."""
         self.fids: Final[dict[Fid, int]] = {}
         self.places: Final[dict[Place, KnownPlace]] = {}
         self.last_place = 0
@@ -109,6 +125,12 @@ class Writer:
         """Of each lane in turn: where its requests and its replies have come to."""
         self._at = {lane: 2 * number for number, lane in enumerate(lanes)}
         session.places.changed = set()
+        atomic = layer(session.tree, AtomicCommitTree)
+        self.pending: Final[dict[Pending, int]] = {}
+        self.atomic: Final = atomic
+        self._pending_changed: set[Pending] = set()
+        if atomic is not None:
+            atomic.pending.changed = self._pending_changed
 
     def serve(self, lane: int | None) -> None:
         """Requests of this lane, or none, are looked at: which one a crash is due to."""
@@ -146,7 +168,7 @@ class Writer:
         """Make true what was done: ``consumed`` bytes of a request, ``produced`` of a reply."""
         self.number = number = self.number + 1
         session = self.session
-        if self._touched or session.places.changed or self._locks_changed:
+        if self._touched or session.places.changed or self._locks_changed or self._pending_changed:
             self._note(number)
         if self._owed and lane.replying:
             self.debts.paid(number, self.lane_number(lane), lane.replying)
@@ -201,7 +223,7 @@ class Writer:
     def note_append(self, fid: Fid, file: File) -> None:
         """Find out whether a fid's file is written at its end, wherever that is."""
         if file.writable and fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND:
-            self.attended.add(fid)
+            self._attend(fid, Attended.APPENDS)
 
     def _uncovered(self) -> Uncovered:
         if self._odd:
@@ -210,9 +232,14 @@ class Writer:
             return Uncovered.WAITING
         return Uncovered.NOT
 
+    def _attend(self, fid: Fid, why: Attended) -> None:
+        self.attended[fid] = self.attended.get(fid, Attended(0)) | why
+
     def _note(self, number: int) -> None:
         """Write down the fids and places that the request has touched."""
         table = self.session.fids
+        if self._pending_changed:
+            self._note_pending(number)
         for fid in dict.fromkeys(self._touched):
             self._retire(self.fids.pop(fid, None), number)
             self._odd.discard(fid)
@@ -220,7 +247,7 @@ class Writer:
                 self.values.retire(fid, unless=table[fid].file if fid in table else None)
             if self._owed:
                 self.debts.fid_changed(number, fid, table)
-            self.attended.discard(fid)
+            self.attended.pop(fid, None)
             if fid in table:
                 self._note_fid(fid, table[fid], number)
         self._touched.clear()
@@ -230,6 +257,21 @@ class Writer:
             changed.clear()
         if self._locks_changed:
             self.locks.note(number, self._locks_changed)
+
+    def _note_pending(self, number: int) -> None:
+        exchanged = set() if self.atomic is None else self.atomic.pending.exchanged
+        if exchanged:
+            # They are other files, for all fids that stand for them.
+            self._touched += [
+                fid for fid, state in self.session.fids.items() if state.node in exchanged
+            ]
+            exchanged.clear()
+        for pending in self._pending_changed:
+            self._retire(self.pending.pop(pending, None), number)
+            if not pending.over:
+                note = self.session.tree.note(pending.node)
+                self.pending[pending] = self._write(pending_slot(pending, note, number))
+        self._pending_changed.clear()
 
     def _note_places(self, changed: set[Place], number: int) -> None:
         for place in changed:
@@ -252,6 +294,8 @@ class Writer:
             if note is None:
                 self._odd.add(fid)
             self.note_append(fid, file)
+            if note is not None and note.flags & UNTOUCHED:
+                self._attend(fid, Attended.UNTOUCHED)
         if node.qid.path >> _PREFIX_BITS >= self._prefixes:
             self._odd.add(fid)
         where = 0
@@ -280,7 +324,7 @@ class Writer:
     def note_value(self, fid: Fid, value: ValueReader | ValueWriter) -> None:
         """Find out whether a fid's value is being written."""
         if type(value) is ValueWriter:
-            self.attended.add(fid)
+            self._attend(fid, Attended.VALUE)
 
     def _note_place(self, place: Place, key: int, number: int) -> int:
         """Write down a place, under a number of its own if it has none (0) yet."""
@@ -319,9 +363,10 @@ class Writer:
 
 def _left(file: Closing, path: int) -> Slot | None:
     """What is left of a file that is being closed; ``None`` where nobody else could go on."""
-    entry = file.entry
-    if entry is not None:
-        return Slot(0, 0, 0, entry.qid.path, ENDED, 0, 0, entry.fd, _NO_FILE, 0, 0, 0, b"")
+    if file.closed:
+        entry = file.entry
+        fd, entry_path = (_NO_FILE, 0) if entry is None else (entry.fd, entry.qid.path)
+        return Slot(0, 0, 0, entry_path, ENDED, 0, 0, fd, _NO_FILE, 0, 0, 0, b"")
     note = file.note()
     if note is None:
         return None

@@ -9,7 +9,7 @@ import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -69,15 +69,25 @@ def kill(keepers: Sequence[int], count: int, seed: int, over: Event) -> int:
     return killed
 
 
-def kill_many(place: Path, kills: int, seed: int) -> None:
+POLICIES: Final = {
+    "plain": (),
+    "atomic": ("--commit", "atomic"),
+    "mapped": ("--security-model", "mapped-xattr", "--max-space", "64"),
+    "several": ("--commit", "atomic", "--fsync-on-close", "--max-space", "64"),
+}
+"""Of the writers' share."""
+
+
+def kill_many(place: Path, kills: int, seed: int, options: Sequence[str] = ()) -> None:
     places = {name: place / name for name in ("written", "asked", "mirror")}
     for path in places.values():
         path.mkdir()
     over = Event()
     guests = (WRITING, *ASKING)
     with Testbed(config="recovery = true\n") as bed, ThreadPoolExecutor(2) as pool:
-        for domid in guests:
-            bed.guest(domid, places["asked" if domid in ASKING else "written"])
+        for domid in ASKING:
+            bed.guest(domid, places["asked"])
+        bed.attach(WRITING, "--path", str(places["written"]), "--tag", "share", *options)
         wires = {domid: connect_device(bed.platform, Domid(domid)) for domid in guests}
         keepers = {domid: bed.device(domid)["pid"] for domid in guests}
         before = {domid: descriptors(keeper) for domid, keeper in keepers.items()}
@@ -108,12 +118,16 @@ def kill_many(place: Path, kills: int, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("leak_free", "user_attributes")
-def test_thirty_kills_are_not_noticed(tmp_path: Path) -> None:
-    kill_many(tmp_path, 30, 1)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_thirty_kills_are_not_noticed(tmp_path: Path, policy: str) -> None:
+    kill_many(tmp_path, 30, 1, POLICIES[policy])
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("leak_free", "user_attributes")
-def test_many_kills_are_not_noticed(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    kill_many(tmp_path, pytestconfig.getoption("kills"), 2)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_many_kills_are_not_noticed(
+    tmp_path: Path, pytestconfig: pytest.Config, policy: str
+) -> None:
+    kill_many(tmp_path, pytestconfig.getoption("kills"), 2, POLICIES[policy])

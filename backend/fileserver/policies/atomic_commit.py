@@ -18,14 +18,15 @@ long as a name leads to the same file, and has the two files behind it change pl
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.creating import create_or_open
-from backend.fileserver.files import Changes, Owner
-from backend.fileserver.policies.atomic_files import AtomicDirectory, AtomicFile
+from backend.fileserver.files import Changes, OpenNote, Owner
+from backend.fileserver.policies.atomic_files import UNTOUCHED, AtomicDirectory, AtomicFile
 from backend.fileserver.policies.forwarding import ForwardingTree
 from backend.fileserver.policies.known_nodes import KnownNodes
 from backend.fileserver.policies.pending import Pending, PendingTable
@@ -33,10 +34,15 @@ from backend.fileserver.qids import ShownStatus
 from backend.fileserver.unnamed import HIDDEN_PREFIX
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import Device, File, Node
+    from backend.fileserver.files import Device, File, New, Node
+    from backend.fileserver.policies.pending import Kept
     from backend.fileserver.qids import Status
     from backend.fileserver.tree import Tree
     from protocol.ninep.messages import Qid
+
+
+_REOPENED: Final = os.O_ACCMODE | os.O_APPEND | os.O_SYNC | os.O_DSYNC
+"""Flags by which a file is opened that is to be as another that is open."""
 
 
 class AtomicCommitTree(ForwardingTree):
@@ -154,6 +160,60 @@ class AtomicCommitTree(ForwardingTree):
         if changes.size == 0 and (pending := self._pending.by_file.get(node.qid.path)):
             pending.begin_anew()
 
+    # For a worker that goes on where another has died.
+
+    @property
+    def pending(self) -> PendingTable:
+        """The files that are being written."""
+        return self._pending
+
+    def adopt_pending(self, node: Node, fd: int, kept: Kept) -> Pending:
+        """A file that another process had pending, before any that is open."""
+        file = self.inner.adopt_open(node, fd, OpenNote())
+        return Pending.adopted(self._pending, node, file, kept)
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        if node.kind == stat.S_IFDIR:
+            return AtomicDirectory(self.inner.adopt_open(node, fd, note), self._pending, node)
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            return self.inner.adopt_open(node, fd, note)
+        pending = self._pending.numbered(note.serial) if note.serial else None
+        if pending is not None and pending.file.fileno() == fd:
+            inner = pending.file
+        else:
+            inner = self.inner.adopt_open(node, fd, note)
+        writer = self._opened(inner, flags & _REOPENED, node)
+        writer.untouched = bool(note.flags & UNTOUCHED)
+        if pending is not None:
+            writer.join(pending, inner)
+        return writer
+
+    def stands_at(self, node: Node, parent: Node, name: bytes) -> None:
+        """A fid that was adopted found its file there."""
+        if node.kind == stat.S_IFREG and not self._known.adopted(node, parent, name):
+            # Another node does, too: of these, one is the file that has the name now.
+            pending = self._pending.at(parent, name)
+            here = self._stands_at(node, parent, name) if pending is None else node is pending.node
+            if here:
+                self._known.stands_at(node, parent, name)
+
+    def gone(self, parent: Node, name: bytes) -> None:
+        """Another process has removed the entry."""
+        self._known.forget(parent, name)
+
+    def moved(self, old_parent: Node, old_name: bytes, new_parent: Node, new_name: bytes) -> None:
+        """Another process has moved an entry that was not pending."""
+        target = self._pending.at(new_parent, new_name)
+        if target is not None:
+            target.drop()
+        self._known.moved((old_parent, old_name), (new_parent, new_name))
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        if stat.S_ISREG(new.mode) and new.flags & os.O_ACCMODE != os.O_RDONLY:
+            return None  # it gets its name when it is closed
+        return self.inner.finished(parent, name, new)
+
     def _create(
         self, parent: Node, name: bytes, flags: int, mode: int, owner: Owner
     ) -> tuple[Node, File]:
@@ -199,7 +259,7 @@ class AtomicCommitTree(ForwardingTree):
             for _, anew in reopened:
                 anew.discard()
             raise
-        node.exchange(new)
+        self._pending.exchange(node, new)
         pending = Pending(self._pending, node, opened, entry, old=new)
         for file, anew in reopened:
             file.join(pending, anew)

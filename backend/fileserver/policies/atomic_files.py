@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from backend.fileserver.deferred import Steps
-    from backend.fileserver.files import File, Node
+    from backend.fileserver.files import File, Node, OpenNote
     from backend.fileserver.policies.pending import Pending, PendingTable
     from protocol.ninep.messages import Qid
+
+UNTOUCHED: Final = 1
+"""Of ``OpenNote.flags``."""
 
 _PENDING_COOKIE: Final = 1 << 63
 """Positions of pending files: where no file system has any, because ``loff_t`` has a sign."""
@@ -43,6 +46,24 @@ class AtomicFile(ForwardingFile):
         self.untouched = True
         """Nothing was written through it."""
         in_place[inner.fileno()] = self
+
+    @property
+    def closed(self) -> bool:
+        """As ``files.Closing``."""
+        return self._pending is not None and self._pending.over
+
+    @property
+    def entry(self) -> Node | None:
+        """As ``files.Closing``."""
+        return None if self._pending is None else self._pending.entry
+
+    def note(self) -> OpenNote | None:
+        note = self.inner.note()
+        if note is None:
+            return None
+        if self._pending is not None:
+            return note._replace(serial=self._pending.serial)
+        return note._replace(flags=UNTOUCHED if self.untouched else 0)
 
     def join(self, pending: Pending, inner: File) -> None:
         """Go on as a writer of a pending file, through ``inner``; close what was open before."""
@@ -93,7 +114,8 @@ class AtomicFile(ForwardingFile):
         try:
             # The file that was opened first is the pending one's own, until it is published.
             if self.inner is not pending.file:
-                self.inner.close()
+                inner, self.inner = self.inner, pending.file
+                inner.close()
         except BaseException:
             pending.discard()
             raise

@@ -27,15 +27,29 @@ class KnownNodes:
         """
         key = (parent.qid.path, name)
         known = self._nodes.get(key)
+        if known is not None and known.held and known.qid.path == node.qid.path:
+            known.qid = node.qid  # with the version of now
+            node.release()
+            return known.hold()
+        self.stands_at(node, parent, name)
+        return node
+
+    def adopted(self, node: Node, parent: Node, name: bytes) -> bool:
+        """A node of another process stood there, unless one does already: whether it does now."""
+        known = self._nodes.setdefault((parent.qid.path, name), node)
+        if known is not node:
+            return False
+        node.stand_at((parent, name))
+        return True
+
+    def stands_at(self, node: Node, parent: Node, name: bytes) -> None:
+        """This one stands there, and no other."""
+        key = (parent.qid.path, name)
+        known = self._nodes.get(key)
         if known is not None and known.held:
-            if known.qid.path == node.qid.path:
-                known.qid = node.qid  # with the version of now
-                node.release()
-                return known.hold()
             known.stand_at(None)
         node.stand_at((parent, name))
         self._nodes[key] = node
-        return node
 
     def forget(self, parent: Node, name: bytes) -> None:
         """The name is gone."""

@@ -29,7 +29,7 @@ from protocol.ninep.messages import Qid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backend.fileserver.files import File, Owner, Space
+    from backend.fileserver.files import File, New, OpenNote, Owner, Space
     from backend.fileserver.local_tree import LocalTree
     from backend.fileserver.qids import Status
 
@@ -116,7 +116,7 @@ class NamedFilesTree(FixedNamesTree):
         if node is self._root:
             if flags & _WRITES:
                 raise OSError(errno.EISDIR, "a directory cannot be opened for writing")
-            return NamedDirectory(self, list(self._entries), list(self._directories.values()))
+            return self._directory()
         if flags & _WRITES:
             _check_writable(node)
         return self.inner.open(node, flags)
@@ -209,6 +209,31 @@ class NamedFilesTree(FixedNamesTree):
             # Names may be on several file systems; who asks about the root hears of the first.
             return self.inner.statfs(next(iter(self._directories.values()), self.inner.root))
         return self.inner.statfs(node)
+
+    def note(self, node: Node) -> int:
+        return int(isinstance(node, _NamedNode) and node.writable)
+
+    def adopt(self, fd: int, note: int = 0) -> Node:
+        return _NamedNode(self.inner.adopt(fd), writable=bool(note))
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        if node is self._root:
+            return self._directory()
+        return self.inner.adopt_open(node, fd, note)
+
+    def locate(self, parent: Node, name: bytes) -> tuple[Node, bytes]:
+        entry = self._entry(parent, name)
+        return entry.directory, entry.base
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        entry = self._entries.get(name) if parent is self._root else None
+        if entry is None or not (entry.writable and stat.S_ISREG(new.mode)):
+            return None
+        new = new._replace(mode=new.mode & ~_SET_ID, owner=NOBODY)
+        return self.inner.finished(entry.directory, entry.base, new)
+
+    def _directory(self) -> NamedDirectory:
+        return NamedDirectory(self, list(self._entries), list(self._directories.values()))
 
     def _entry(self, parent: Node, name: bytes) -> _Entry:
         if parent is not self._root:

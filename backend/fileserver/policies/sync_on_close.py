@@ -42,12 +42,21 @@ class SyncOnCloseTree(ForwardingTree):
 class _SyncedFile(ForwardingFile):
     """A file that was opened for writing."""
 
-    __slots__ = ()
+    __slots__ = ("_closed",)
+
+    def __init__(self, inner: File) -> None:
+        super().__init__(inner)
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """As ``files.Closing``."""
+        return self._closed or getattr(self.inner, "closed", False)
 
     @property
     def entry(self) -> Node | None:
         """As ``files.Closing``."""
-        return None
+        return None if self._closed else getattr(self.inner, "entry", None)
 
     def close(self) -> None:
         run_now(self.closing())
@@ -60,22 +69,22 @@ class _SyncedFile(ForwardingFile):
             self.inner.discard()
             raise
         yield from closed(self.inner)
+        self._closed = True
 
 
 class _CreatedFile(_SyncedFile):
     """A file that may be new: whatever it was opened for, its directory has changed."""
 
-    __slots__ = ("_closed", "_parent", "_tree")
+    __slots__ = ("_parent", "_tree")
 
     def __init__(self, inner: File, tree: Tree, parent: Node) -> None:
         super().__init__(inner)
         self._tree = tree
         self._parent = parent.hold()
-        self._closed = False
 
     @property
     def entry(self) -> Node | None:
-        return self._parent if self._closed else None
+        return self._parent if self.closed else None
 
     def note(self) -> OpenNote | None:
         note = self.inner.note()
@@ -84,7 +93,6 @@ class _CreatedFile(_SyncedFile):
     def closing(self) -> Steps:
         try:
             yield from super().closing()
-            self._closed = True
             yield from entry_synced(self._tree, self._parent)
         finally:
             self.ended()

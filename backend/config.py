@@ -194,7 +194,7 @@ class Config:
         BOOLEAN,
         "Whether a worker that dies is replaced by another that goes on where it was, so that its "
         "guest sees a pause and no error (docs/recovery.md says for which shares). Without it the "
-        "device is closed. New, and not seen on real Xen yet.",
+        "device is closed.",
     )
     limits: Limits = field(default_factory=Limits, metadata={"doc": Limits.__doc__})
     timeouts: Timeouts = field(default_factory=Timeouts, metadata={"doc": Timeouts.__doc__})

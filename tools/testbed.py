@@ -182,6 +182,8 @@ class Testbed:
             self.hypervisor.close()
             log = self.log.read_text()
             shutil.rmtree(self.dir)
+        if "Traceback" in log:
+            problems.append("a traceback is in the log")
         if problems:
             raise TestbedError("\n".join([*problems, log]))
 

@@ -68,8 +68,10 @@ class Lives:
         try:
             keep(self._journal, self._live)
         except GivenUpError as error:
-            self._resume_supervision()
             return str(error)
+        finally:
+            # Workers may have met another supervisor: the line that we had is closed.
+            self._resume_supervision()
         return None
 
     def _resume_supervision(self) -> None:

@@ -122,6 +122,23 @@ def test_the_next_supervisor_finds_a_worker_that_was_replaced(
         assert recovering.device(GUEST)["answers"]
 
 
+def test_the_keeper_ends_well_after_the_line_to_its_supervisor_has_changed(
+    recovering: Testbed, tmp_path: Path
+) -> None:
+    recovering.guest(GUEST, tmp_path)
+    with Share.attach(connect_device(recovering.platform, GUEST)) as share:
+        recovering.supervisor.kill()
+        recovering.supervisor.wait()
+        while "serving on without one" not in recovering.log.read_text():
+            share.stat(".")
+        # It has the number that the line had, so that the next line gets another.
+        with share.open("file", os.O_RDWR | os.O_CREAT):
+            recovering.restart_supervisor(signal.SIGKILL)
+            kill(recovering)
+    recovering.await_status(lambda status: "pid" not in status["devices"][0])
+    assert "Traceback" not in recovering.log.read_text()
+
+
 def test_killing_the_keeper_closes_the_device(recovering: Testbed, tmp_path: Path) -> None:
     recovering.guest(GUEST, tmp_path)
     with Share.attach(connect_device(recovering.platform, GUEST)) as share:

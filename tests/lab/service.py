@@ -73,6 +73,7 @@ class Service:
         """Stop it in order."""
         command("stop")
         assert self._process.wait(30) == 0, LOG.read_text()
+        assert "Traceback" not in LOG.read_text(), LOG.read_text()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.lab.deaths import Dying, recovering
 from tests.lab.guests import Guest, Root
 from tests.lab.service import attach, command, mount
 from tools.linux_guest.guest import manifest
@@ -84,10 +85,8 @@ def share(worker: Guest, export: Path) -> Iterator[Path]:
     command("detach", worker.name, "--tag", "share", "--force")
 
 
-@pytest.mark.parametrize("cache", CACHES)
-@pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("name", WORKLOADS)
-def test_workload(worker: Guest, share: Path, name: str, dialect: str, cache: str) -> None:
+def work(worker: Guest, share: Path, name: str, dialect: str, cache: str) -> None:
+    """Run the workload; the guest and Dom0 see the same afterwards."""
     workload, options = WORKLOADS[name], f"cache={cache}"
     worker.check(mount(dialect, options, where="/mnt/root/mnt/share"))
     # Emulated clocks drift apart by seconds, and make(1) compares Dom0's times with the guest's.
@@ -105,3 +104,28 @@ def test_workload(worker: Guest, share: Path, name: str, dialect: str, cache: st
     worker.check(f"{exports}chroot /mnt/root sh -c '{inside}'", SLOW * workload.seconds)
     assert differences(worker, share, dialect, cache) == []
     worker.check("umount /mnt/root/mnt/share")
+
+
+@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workload(worker: Guest, share: Path, name: str, dialect: str, cache: str) -> None:
+    work(worker, share, name, dialect, cache)
+
+
+@pytest.fixture
+def recovery(service: Service) -> Iterator[None]:
+    with recovering(service):
+        yield
+
+
+@pytest.mark.usefixtures("recovery")  # before the share is attached
+@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("name", ["fio", "git", "tree"])
+def test_workload_while_workers_die(
+    service: Service, worker: Guest, share: Path, name: str, cache: str
+) -> None:
+    (device,) = (each for each in service.devices() if each["tag"] == "share")
+    with Dying(service, device["pid"]) as dying:
+        work(worker, share, name, "9p2000.L", cache)
+    assert dying.deaths

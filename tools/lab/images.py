@@ -35,7 +35,13 @@ MOUNTS: Final = ("9p", "9pnet_xen")
 """Modules of a guest that mounts shares."""
 PROGRAMS: Final = ("xen_gntdev", "xen_gntalloc", "xen_evtchn")
 """Modules of a guest in which our own frontend runs."""
-TREES: Final = ("tests/contract", "tests/lab", "tools/lab/transfer", "tools/linux_guest")
+TREES: Final = (
+    "tests/contract",
+    "tests/end_to_end/lives.py",
+    "tests/lab",
+    "tools/lab/transfer",
+    "tools/linux_guest",
+)
 """What Dom0 and a guest have of the source, beside the program."""
 
 _PACKAGES: Final = ("protocol", "backend", "frontend_stub")
@@ -194,7 +200,10 @@ def _add_source(archive: Archive, trees: Iterable[str]) -> None:
         *above, _ = accumulate(tree.split("/"), lambda path, name: f"{path}/{name}")
         for folder in above:
             archive.add(f"{TESTS}/{folder}", stat.S_IFDIR | 0o755)
-        _add_tree(archive, tree, TESTS)
+        if (SOURCE / tree).is_dir():
+            _add_tree(archive, tree, TESTS)
+        else:
+            archive.add(f"{TESTS}/{tree}", stat.S_IFREG | 0o644, (SOURCE / tree).read_bytes())
     configuration = (SOURCE / "pyproject.toml").read_bytes()
     archive.add(f"{TESTS}/pyproject.toml", stat.S_IFREG | 0o644, configuration)
 

@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "run",
     "status",
     "stop",
+    "upgrade",
     "attach",
     "detach",
     "list",

@@ -57,12 +57,15 @@ class Testbed:
         self.config.write_text(f'run-dir = "{self.dir}/run"\n{more}')
         self.hypervisor: Final = EmbeddedHypervisor.start(str(self.rundir))
         self._arguments: Final = arguments
+        self.tree: Path | None = None
+        """Where commands find the program's code from now on, if not where we have found it."""
         self.supervisor = self._start_supervisor()
 
     def _start_supervisor(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [*self._command("run"), "--platform", self.platform, *self._arguments],
+                self.command("run", "--platform", self.platform, *self._arguments),
+                env=self.environment,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 # Ctrl-C is for us, who then stop it in order.
@@ -90,8 +93,17 @@ class Testbed:
         finally:
             os.close(gone)
 
-    def _command(self, name: str) -> list[str]:
-        return [str(BIN / "xen-fileproxy"), name, "--config", str(self.config)]
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """A command line of ``xen-fileproxy``, with our configuration; it wants ``environment``."""
+        return [str(BIN / "xen-fileproxy"), name, "--config", str(self.config), *arguments]
+
+    @property
+    def environment(self) -> dict[str, str] | None:
+        """What a command is started in: ours, unless its code is to be another."""
+        if self.tree is None:
+            return None
+        found = filter(None, (str(self.tree), os.environ.get("PYTHONPATH")))
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(found)}
 
     def guest(self, domid: int, path: Path | str, *, tag: str = "share") -> None:
         """Give domain ``domid``, created if need be, a device that shows ``path``."""
@@ -102,10 +114,11 @@ class Testbed:
         if domid not in self.hypervisor.domains():
             self.hypervisor.create_domain(domid)
         done = subprocess.run(
-            [
-                *self._command("attach"),
-                *(str(domid), "--platform", self.platform, "--until", "offered", *options),
-            ],
+            self.command(
+                *("attach", str(domid), "--platform", self.platform, "--until", "offered"),
+                *options,
+            ),
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=DEADLINE,
@@ -125,15 +138,20 @@ class Testbed:
             *arguments,
         ]
 
-    def status(self) -> dict[str, Any]:
-        """What ``xen-fileproxy status --json`` says."""
-        done = subprocess.run(
-            [*self._command("status"), "--json"],
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As ``xen-fileproxy ARGUMENTS``, with our configuration; whatever comes of it."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
             capture_output=True,
+            text=True,
             timeout=DEADLINE,
             check=False,
-            text=True,
         )
+
+    def status(self) -> dict[str, Any]:
+        """What ``xen-fileproxy status --json`` says."""
+        done = self.run("status", "--json")
         if done.returncode:
             raise TestbedError(f"status failed: {done.stderr}")
         document: dict[str, Any] = json.loads(done.stdout)

@@ -33,12 +33,13 @@ COLUMNS: Final = (
     "requests",
     "errors",
     "pid",
+    "version",
     "up",
     "cpu",
     "sandbox",
     "path",
 )
-_LEFT: Final = ("device", "domain", "tag", "state", "dialect", "sandbox", "path")
+_LEFT: Final = ("device", "domain", "tag", "state", "dialect", "version", "sandbox", "path")
 _MOST_WANTED_FIRST: Final = (
     "device",
     "tag",
@@ -56,6 +57,7 @@ _MOST_WANTED_FIRST: Final = (
     "rings",
     "open",
     "pid",
+    "version",
     "up",
     "cpu",
 )
@@ -92,13 +94,20 @@ def run(args: argparse.Namespace) -> int:
         if device.get("adopted") is not None:
             sys.stdout.write(
                 f"{_name(device)}: worker {device['pid']} of version "
-                f"{printable(device['version'])} was started by an earlier supervisor\n"
+                f"{printable(device['version'])} was started by an earlier supervisor"
+                f"{_hint(device, document.get('version'))}\n"
             )
         if device.get("answers") is False:
             sys.stdout.write(f"{_name(device)}: worker {device['pid']} does not answer\n")
         for what in missing(device["walls"]) if "walls" in device else ():
             sys.stdout.write(f"{_name(device)}: sandbox: {printable(what)}\n")
     return 0
+
+
+def _hint(device: dict[str, Any], ours: str | None) -> str:
+    """What to do about a worker of other code than the supervisor's."""
+    old = device.get("recovers") and device["version"] != ours
+    return f"; 'xen-fileproxy upgrade' brings {printable(str(ours))}" if old else ""
 
 
 def _name(device: dict[str, Any]) -> str:
@@ -128,6 +137,7 @@ def _row(device: dict[str, Any]) -> dict[str, str]:
         "requests": shown("requests"),
         "errors": shown("errors"),
         "pid": shown("pid"),
+        "version": shown("version"),
         "up": _duration(device.get("uptime")),
         "cpu": f"{device['cpu_seconds']:.2f}s" if device.get("cpu_seconds") is not None else _WHITE,
         "sandbox": _sandbox(device.get("walls")),

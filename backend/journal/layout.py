@@ -8,11 +8,16 @@ store that makes a commit valid is one instruction.
 from __future__ import annotations
 
 from struct import Struct as Packing
+from struct import calcsize
 from typing import Final, NamedTuple
 
 from construct import Array, Bytes, Const, Int8ul, Int32sl, Int32ul, Int64ul, Padding, Struct
 
 VERSION: Final = 3
+READABLE: Final = frozenset((VERSION,))
+"""Versions that a worker of this code can go on from.  A change that an older or newer worker would
+read wrongly takes a new number; the number before it stays here for as long as workers that write
+it may be running, with what ``restore`` needs to read it."""
 MAGIC: Final = b"XFPJRNL\0"
 MAX_LANES: Final = 16
 """More rings than any frontend is allowed (``limits.max_rings``)."""
@@ -25,7 +30,7 @@ HEADER = Struct(
     "slots" / Int32ul,
     "control" / Int32sl,  # the descriptor of the supervisor's line; -1: none now
     "outlives" / Int32ul,
-    "pad" / Padding(4),
+    "handing" / Int32ul,  # the descriptor by which the keeper is to hand over
     "committed" / Int64ul,
     "serving" / Int32ul,  # the lane whose request is being served, from 1 on; 0: none
     "used" / Int32ul,  # slots that were ever written
@@ -95,6 +100,10 @@ to replace, ``place`` that one's qid path, and ``dev`` where a write is missing.
 DISCARDED = 1
 """A flag of a file that is pending: it is not to appear."""
 
+WITH_NODE: Final = (FID, XATTR, PLACE, LOCK, ENDED, PENDING)
+WITH_FILE: Final = (FID, ENDED, PENDING)
+"""Kinds of slots in which ``node`` is a descriptor, and in which ``file`` and ``parent`` are."""
+
 REMOVED, LISTED = 1, 2
 """Flags of a fid: its file is removed when it is clunked; it reads a directory as 9P2000.u does,
 and ``name`` is the position."""
@@ -122,6 +131,7 @@ SLOT_SIZE: Final[int] = SLOT.sizeof()
 COMMITTED_WORD: Final = 32 // 8
 CONTROL_HALF: Final = 20 // 4
 OUTLIVES_HALF: Final = CONTROL_HALF + 1
+HANDING_HALF: Final = OUTLIVES_HALF + 1
 SERVING_HALF: Final = 40 // 4
 USED_HALF: Final = SERVING_HALF + 1
 """Where what is stored on its own lies, in words of eight bytes and halves of four."""
@@ -129,6 +139,10 @@ USED_HALF: Final = SERVING_HALF + 1
 BEGUN_PACKING: Final = Packing("<QIIIIQQQ")
 SLOT_PACKING: Final = Packing(f"<QQQQBxBxIiiIIQ{MAX_NAME}sIiII")
 DIED_AT: Final = 8
+NODE_AT: Final = calcsize("<QQQQBxBxI")
+FILE_AT: Final = NODE_AT + 4
+USER_AT: Final = FILE_AT + 8
+PARENT_AT: Final = SLOT_PACKING.size - calcsize("<iII")
 
 
 def commit_packing(lanes: int) -> Packing:
@@ -169,6 +183,10 @@ class Slot(NamedTuple):
     parent: int = -1
     opened: int = 0
     serial: int = 0
+
+    def holds(self, number: int) -> bool:
+        """Whether it is part of the state of commit ``number``."""
+        return 0 < self.born <= number and not 0 < self.died <= number and self.kind != FREE
 
 
 def journal_size(slots: int) -> int:

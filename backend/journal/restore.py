@@ -22,7 +22,6 @@ from backend.journal.journal import DIALECTS
 from backend.journal.layout import (
     ENDED,
     FID,
-    FREE,
     LISTED,
     LOCK,
     PENDING,
@@ -34,6 +33,8 @@ from backend.journal.layout import (
     SLOT_PACKING,
     SLOT_SIZE,
     SLOTS_AT,
+    WITH_FILE,
+    WITH_NODE,
     XATTR,
     Slot,
 )
@@ -159,7 +160,7 @@ def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
     for index in range(used):
         at = SLOTS_AT + index * SLOT_SIZE
         slot = Slot(*SLOT_PACKING.unpack_from(journal.memory, at))
-        if not 0 < slot.born <= number or 0 < slot.died <= number or slot.kind == FREE:
+        if not slot.holds(number):
             # Or what was written for a commit that never came, would hold from the next one on,
             # which has the same number.
             journal.words[at // 8] = 0
@@ -173,9 +174,9 @@ def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
 def _descriptors(slots: list[tuple[int, Slot]]) -> Iterator[int]:
     """What the slots say is open."""
     for _, slot in slots:
-        if slot.kind in (FID, XATTR, PLACE, LOCK, ENDED, PENDING):
+        if slot.kind in WITH_NODE:
             yield slot.node
-        if slot.kind in (FID, ENDED, PENDING):
+        if slot.kind in WITH_FILE:
             yield slot.file
             yield slot.parent
         if slot.kind == PENDING:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protocol.xenpv.ids import Domid
-    from protocol.xenpv.ports import EventChannels, GrantMapper, GrantSharer, Store
+    from protocol.xenpv.ports import EventChannels, GrantMapper, GrantSharer, OpenChannels, Store
 
 
 class Platform(Protocol):
@@ -28,6 +30,14 @@ class Platform(Protocol):
 
     def event_channels(self) -> EventChannels:
         """Event channels, with a descriptor to wait on."""
+
+    def event_channel_adopter(self) -> Callable[[OpenChannels], EventChannels]:
+        """What makes a handle of one that another process has described, and uses no more.
+
+        It is told this process's numbers of the descriptors, takes them over, and opens nothing: it
+        may be called behind walls.  Raises ``OSError``, and ``ValueError`` for what no process of
+        ours describes.
+        """
 
     def store(self) -> Store:
         """A connection to XenStore."""

@@ -8,7 +8,8 @@ worker that does not answer holds up nobody.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import select
+from typing import TYPE_CHECKING, Final
 
 from backend.confinement.walls import HOLDS
 from backend.share import share_nodes
@@ -64,17 +65,49 @@ def adopt(
     if why:
         worker.give_up(f"the worker of an earlier supervisor is of no use: {why}")
     elif isinstance(record, Record):
-        worker.adopt(record.ready, record.started, record.version)
+        worker.adopt(record.ready, record.started, record.version, recovers=record.recovers)
     return worker
 
 
+_SETTLES: Final = 1.0
+"""Seconds that two workers of one device have to agree who serves, which takes milliseconds."""
+
+
+def serving_one(record: Record | Remains) -> Record | Remains:
+    """The worker that goes on, of two that a supervisor left in the middle of an upgrade.
+
+    They agree between themselves, and the other one ends.  That is waited for: it is rare, and over
+    before a supervisor has started, unless it is killed and started in the very moment.
+    """
+    if not isinstance(record, Record) or record.predecessor is None:
+        return record
+    both = (record._replace(predecessor=None), record.predecessor)
+    there = [(each, process) for each in both if (process := _find(each)) is not None]
+    if len(there) == 2:
+        ends = [process.end_fd for _, process in there]
+        ended = select.select(ends, [], [], _SETTLES)[0] or ends[1:]
+        for _, process in there:
+            if process.end_fd in ended:
+                process.kill()
+        there = [one for one in there if one[1].end_fd not in ended] or there[:1]
+    for _, process in there:
+        process.close()
+    return there[0][0] if there else both[0]
+
+
 def put_on_record(
-    key: DeviceKey, worker: Worker, settings: WorkerSettings, seen: Seen, services: Services
-) -> None:
-    """Let the worker serve on when this supervisor ends.  Raises ``OSError``."""
+    key: DeviceKey,
+    worker: Worker,
+    settings: WorkerSettings,
+    seen: Seen,
+    services: Services,
+    *,
+    predecessor: Record | None = None,
+) -> Record | None:
+    """Let the worker serve on when this supervisor ends: the record.  Raises ``OSError``."""
     born, ready = birth(worker.pid), worker.ready
     if born is None or ready is None or seen.domain is None:
-        return  # it, or its domain, has ended, and we shall hear of it
+        return None  # it, or its domain, has ended, and we shall hear of it
     record = Record(
         pid=worker.pid,
         birth=born,
@@ -86,9 +119,12 @@ def put_on_record(
         allowed_exports=settings.allowed_exports,
         started=worker.started,
         ready=ready,
+        recovers=worker.recovers,
+        predecessor=predecessor,
     )
     services.records.write(key, record)
     worker.outlive()
+    return record
 
 
 def disagreement(record: Record, nodes: DeviceNodes, seen: Seen, services: Services) -> str | None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from backend.channel.listening import sweep
 from backend.logs import DeviceLog
-from backend.supervisor.adoption import adopt, disagreement, put_on_record
+from backend.supervisor.adoption import adopt, disagreement, put_on_record, serving_one
+from backend.supervisor.closing import Closing
 from backend.supervisor.fork_server import WorkerError
 from backend.supervisor.frontend_watch import FrontendWatch
 from backend.supervisor.nodes import DeviceNodes, NodeError
 from backend.supervisor.policy import Export, Move, View, WorkerPhase, last_move, next_move
 from backend.supervisor.records import Record
+from backend.supervisor.upgrade import Upgrade, obstacle
 from backend.supervisor.workers import Worker
 from backend.worker.control import shortened
 from protocol.xenpv.device import HandshakeError
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
     from backend.supervisor.keys import DeviceKey
     from backend.supervisor.nodes import Seen
-    from backend.supervisor.reactor import Deadline
     from backend.supervisor.records import Remains
     from backend.supervisor.services import Services
+    from backend.supervisor.upgrade import Outcome
     from backend.worker.settings import WorkerSettings
 
 _MOVES_PER_LOOK: Final = 8
@@ -76,12 +78,17 @@ class Device:
         """What the worker was told, if we started it."""
         self._unexamined: Record | None = None
         """Of an adopted worker, until it is known that the device is still the same."""
+        self._record: Record | None = None
+        """Of the worker, once that is known, or once the device is Connected."""
+        self._upgrade: Upgrade | None = None
         self._domain: bytes | None = None
-        self._closing: Deadline | None = None
-        self._late = False
+        self._closing = Closing(services.reactor, wake)
 
     def adopt(self, record: Record | Remains) -> None:
         """Take over what an earlier supervisor has left, before the first look."""
+        found, record = record, serving_one(record)
+        if record is not found and isinstance(record, Record):
+            self._services.records.write(self.key, record)
         self.worker = adopt(self.key, record, self._services, self._wake)
         if isinstance(record, Record):
             self._domain = os.fsencode(record.domain)
@@ -105,11 +112,49 @@ class Device:
     def retire(self) -> None:
         """The supervisor is about to leave: stop at once, even if XenStore cannot be reached."""
         self.retiring = True
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
+        self._closing.cancel()
+        if self._upgrade is not None:
+            self._upgrade.abandon()
         if self.worker is not None:
             self.worker.stop()
+
+    def leave(self) -> bool:
+        """The supervisor ends, without closing anything: whether a worker serves on."""
+        if self._upgrade is not None:
+            self._upgrade.leave()
+        return self.worker is not None and self.worker.leave()
+
+    def upgrade(self, done: Callable[[Outcome], None]) -> None:
+        """Have a worker of our own code take over, then call ``done``.  Raises ``OSError``."""
+        worker, record, seen = self.worker, self._record, self.seen
+        why = obstacle(
+            WorkerPhase.NONE if worker is None else worker.phase,
+            recovers=worker is not None and worker.recovers,
+            on_record=record is not None and seen is not None,
+            busy=self._upgrade is not None,
+        )
+        if why is not None:
+            done(why)
+            return
+        assert worker and record and seen  # noqa: S101, PT018 -- else there is an obstacle
+
+        def ended(outcome: Outcome) -> None:
+            self._upgrade = None
+            self._record = upgrade.record
+            if outcome.upgraded:
+                self.worker, self._settings = upgrade.successor, upgrade.settings
+                self.log.info("upgraded: worker %d, after %d", upgrade.record.pid, record.pid)
+            else:
+                self.log.warning("not upgraded, worker %d goes on: %s", record.pid, outcome.reason)
+            self._wake()
+            done(outcome)
+
+        upgrade = self._upgrade = Upgrade(self.key, worker, record, self._services, ended)
+        try:
+            upgrade.begin(self._nodes, seen)
+        except OSError:
+            self._upgrade = None
+            raise
 
     def look(self) -> None:
         """See what is there and do what is due.  Raises ``OSError`` when XenStore fails."""
@@ -122,9 +167,7 @@ class Device:
 
     def forget(self) -> None:
         """Let go of everything but the nodes.  Raises ``OSError`` when XenStore fails."""
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
+        self._closing.cancel()
         if self.worker is not None:
             self.worker.stop()
         self._watch.end()
@@ -164,9 +207,12 @@ class Device:
     def _reap(self) -> None:
         """Drop a worker that has ended, and keep the reason if that was not expected."""
         if self.worker is not None and self.worker.phase is WorkerPhase.NONE:
+            if self._upgrade is not None:
+                self._upgrade.predecessor_ended()
+                return  # and perhaps another one serves
             self._services.records.remove(self.key, self.worker.pid)
             self._failure, self.worker = self.worker.failure, None
-            self._unexamined = None
+            self._unexamined = self._record = None
             sweep(self._services.config.run_dir)
 
     def _examine(self, record: Record, seen: Seen) -> None:
@@ -177,6 +223,7 @@ class Device:
         if why is not None:
             worker.dismiss(why)
             return
+        self._record = record
         self.log.info(
             "adopted worker %d of version %s, %.0f s after its start",
             *(worker.pid, record.version, services.reactor.now() - record.started),
@@ -259,6 +306,7 @@ class Device:
                 services.config.timeouts,
                 changed=self._wake,
             )
+            self.worker.recovers = settings.keeper
 
     def _say(self, seen: Seen, state: XenbusState) -> None:
         if state is XenbusState.CONNECTED:
@@ -279,7 +327,9 @@ class Device:
         if self.worker is None or self._settings is None or self.worker.outlives:
             return
         try:
-            put_on_record(self.key, self.worker, self._settings, seen, self._services)
+            self._record = put_on_record(
+                *(self.key, self.worker, self._settings, seen, self._services)
+            )
         except OSError as error:
             self.log.warning("its worker ends with this supervisor: %s", error)
 
@@ -293,22 +343,11 @@ class Device:
             self.error = reason
 
     def _closed_late(self, seen: Seen, phase: WorkerPhase) -> bool:
-        """Bounds how long a frontend may keep us in Closing; true when that time is over."""
+        timeout = self._services.config.timeouts.close
+        if self.retiring:
+            timeout = min(timeout, _LAST_CLOSE)
         closing = seen.own is XenbusState.CLOSING and phase is WorkerPhase.NONE
-        if closing and self._closing is None:
-            timeout = self._services.config.timeouts.close
-            if self.retiring:
-                timeout = min(timeout, _LAST_CLOSE)
-            self._closing = self._services.reactor.after(timeout, self._close_late)
-        elif not closing and self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
-            self._late = False
-        return closing and self._late
-
-    def _close_late(self) -> None:
-        self._late = True
-        self._wake()
+        return self._closing.late(timeout, closing=closing)
 
 
 def _asks_again(before: Seen, seen: Seen) -> bool:

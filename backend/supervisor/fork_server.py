@@ -21,6 +21,7 @@ from backend.worker.control import ControlChannel
 from backend.worker.entry import enter
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from backend.worker.settings import WorkerSettings
@@ -54,14 +55,20 @@ class ForkServer:
             stack.enter_context(_our_path())
             multiprocessing.forkserver.ensure_running()
 
-    def start(self, settings: WorkerSettings) -> tuple[ForkedProcess, ControlChannel]:
-        """A new worker, and our end of its control channel.  Raises ``WorkerError``."""
+    def start(
+        self, settings: WorkerSettings, predecessor: socket.socket | None = None
+    ) -> tuple[ForkedProcess, ControlChannel]:
+        """A new worker, and our end of its control channel.
+
+        ``predecessor`` leads to the process that serves the device now, if one does.
+        Raises ``WorkerError``.
+        """
         try:
             ours, theirs = control.pair()
         except OSError as error:
             raise WorkerError(error.strerror) from error
         with theirs:
-            process = self._context.Process(target=enter, args=(settings, theirs))
+            process = self._context.Process(target=enter, args=(settings, theirs, predecessor))
             try:
                 process.start()
             except (OSError, EOFError) as error:

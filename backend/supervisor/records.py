@@ -46,6 +46,10 @@ class Record(NamedTuple):
     started: float
     """Monotonic seconds."""
     ready: Ready
+    recovers: bool = False
+    """Whether a keeper has what it serves with, and can hand it over."""
+    predecessor: Record | None = None
+    """Who served before, while it is not known to have ended: one of the two goes on."""
 
 
 class Remains(NamedTuple):
@@ -71,7 +75,7 @@ class Records:
 
     def write(self, key: DeviceKey, record: Record) -> None:
         """Put it there, whole or not at all.  Raises ``OSError``."""
-        document = record._asdict() | {"format": FORMAT, "ready": pack(record.ready).decode()}
+        document = {"format": FORMAT, **_document(record)}
         path = self._path(key)
         with open(f"{path}.new", "w", encoding="ascii", opener=_private) as file:
             json.dump(document, file)
@@ -83,6 +87,11 @@ class Records:
             # What stays is found, and removed, by the next supervisor.
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+    def remove_socket(self, key: DeviceKey, pid: int) -> None:
+        """One of two workers of a device is no more."""
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self.directory}/{socket_name(*key, pid)}")
 
     def found(self) -> list[tuple[DeviceKey, Record | Remains]]:
         """All that a supervisor before us has left; whatever else lies there is removed.
@@ -98,6 +107,8 @@ class Records:
             record = _read(f"{self.directory}/{name}")
             if record is not None:
                 kept |= {name, socket_name(*key, record.pid)}
+                if isinstance(record, Record) and record.predecessor is not None:
+                    kept.add(socket_name(*key, record.predecessor.pid))
                 found.append((key, record))
         for name in set(os.listdir(self.directory)) - kept:
             # Of a worker that was not on record yet: it ends with the supervisor that started it.
@@ -135,8 +146,16 @@ def _read(path: str) -> Record | Remains | None:
         return Remains(pid, birth, "its record is damaged")
 
 
+def _document(record: Record) -> dict[str, Any]:
+    document = record._asdict() | {"ready": pack(record.ready).decode()}
+    if record.predecessor is not None:
+        document["predecessor"] = _document(record.predecessor)
+    return document
+
+
 def _record(document: dict[str, Any]) -> Record:
-    del document["format"]
+    document.pop("format", None)
+    predecessor = document.get("predecessor")
     ready = unpack(document["ready"].encode())
     if not isinstance(ready, Ready):
         raise TypeError(ready)
@@ -146,5 +165,6 @@ def _record(document: dict[str, Any]) -> Record:
             "rings": tuple((ref, port) for ref, port in document["rings"]),
             "allowed_exports": tuple(document["allowed_exports"]),
             "ready": ready,
+            "predecessor": predecessor and _record(predecessor),
         }
     )

@@ -1,7 +1,8 @@
 """The status socket: whoever connects sends one line, and gets what it asks for.
 
 ``status`` is answered with a JSON document, and the connection ends; ``stop`` has all devices
-closed, and the connection ends with the supervisor.
+closed, and the connection ends with the supervisor; ``upgrade DOMID/DEVID`` is answered with what
+came of it.
 
 The document is put together from what the supervisor knows and what each worker reports; a worker
 that does not answer in time is shown as such, and the rest is shown.
@@ -13,13 +14,17 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.supervisor.keys import DeviceKey
 from backend.supervisor.policy import WorkerPhase
 from backend.supervisor.processes import stat_fields
+from backend.supervisor.upgrade import Outcome
 from backend.worker.control import FIGURES
+from protocol.xenpv.ids import Devid, Domid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +44,8 @@ _CLIENT_TIME: Final = 5.0
 
 STATUS: Final = b"status\n"
 STOP: Final = b"stop\n"
-_LONGEST_REQUEST: Final = 16
+UPGRADE: Final = re.compile(rb"upgrade (\d{1,5})/(\d{1,10})\n")
+_LONGEST_REQUEST: Final = 32
 
 _CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -94,8 +100,24 @@ class StatusServer:
         elif request == STOP:
             client.wait()
             self._close_all()
+        elif match := UPGRADE.fullmatch(request):
+            client.wait()
+            self._upgrade(DeviceKey(Domid(int(match[1])), Devid(int(match[2]))), client)
         else:
             client.close()
+
+    def _upgrade(self, key: DeviceKey, client: _Client) -> None:
+        def tell(outcome: Outcome) -> None:
+            client.send(json.dumps(outcome._asdict()).encode() + b"\n")
+
+        device = self._supervisor.devices.get(key)
+        if device is None:
+            tell(Outcome(False, "there is no such device", "see xen-fileproxy list"))
+            return
+        try:
+            device.upgrade(tell)
+        except OSError as error:
+            tell(Outcome(False, f"XenStore: {error.strerror or error}", "try again"))
 
     def _gather(self, done: Callable[[bytes], None]) -> None:
         """Ask all workers; call ``done`` with the document when all have answered, or in time."""
@@ -152,6 +174,7 @@ class StatusServer:
                 "uptime": round(self._reactor.now() - worker.started, 1),
                 "cpu_seconds": _cpu_seconds(worker.pid),
                 "version": worker.version or self._about["version"],
+                "recovers": worker.recovers,
                 "adopted": worker.adopted and round(self._reactor.now() - worker.adopted, 1),
             }
             if worker.ready is not None:

@@ -82,8 +82,7 @@ class Supervisor:
     def close(self) -> None:
         """Hear no more; what serves a guest goes on, unless all are to be closed."""
         self._reactor.unregister(self._store.fileno())
-        workers = [device.worker for device in self.devices.values() if device.worker is not None]
-        if left := sum(worker.leave() for worker in workers):
+        if left := sum(device.leave() for device in self.devices.values()):
             log.info("%d workers serve on, and wait for the next supervisor", left)
 
     def _hear(self) -> None:

@@ -8,7 +8,19 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from backend.supervisor.policy import WorkerPhase
-from backend.worker.control import ControlError, Failed, Outlive, Query, Ready, Report, Stop
+from backend.worker.control import (
+    ControlError,
+    Failed,
+    HandOver,
+    Kept,
+    Outlive,
+    Prepared,
+    Query,
+    Ready,
+    Report,
+    Serving,
+    Stop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +70,10 @@ class Worker:
         """When we took it over from an earlier supervisor; by the reactor's clock."""
         self.outlives = False
         """It is on record, and serves on when we end."""
+        self.recovers = False
+        """A keeper has its descriptors and its journal, for whoever goes on."""
+        self.announced: Callable[[Prepared | Serving | Kept], None] = _nobody_asks
+        """Called with what it says while it hands over, or takes over."""
         self._told = False
         self._reports: dict[int, Callable[[Report], None]] = {}
         self._end_fd = process.end_fd
@@ -68,9 +84,10 @@ class Worker:
             lambda: self.give_up(f"worker did not serve the device within {timeouts.start:g} s"),
         )
 
-    def adopt(self, ready: Ready, started: float, version: str) -> None:
+    def adopt(self, ready: Ready, started: float, version: str, *, recovers: bool) -> None:
         """It was started by a supervisor before us, and serves since then."""
         self.ready, self.started, self.version = ready, started, version
+        self.recovers = recovers
         self.adopted = self._reactor.now()
         self.outlives = True
         self._serves(ready)
@@ -94,6 +111,16 @@ class Worker:
         self._told = True
         self._control.send(Stop())
         self._expect_exit()
+
+    def hand_over(self, descriptor: int) -> bool:
+        """Have it give all to the process that a socket leads to; false when it does not hear."""
+        return self._control.send_with(HandOver(), descriptor)
+
+    def replaced(self) -> None:
+        """Another process has all it had, so that it ends, or has ended."""
+        self._told = True
+        if self.phase is WorkerPhase.SERVING:
+            self._expect_exit()
 
     def dismiss(self, reason: str) -> None:
         """As ``stop``, for a reason that its device is to be closed with."""
@@ -158,6 +185,8 @@ class Worker:
             self.failure = self.failure or message.reason
             if self.phase is not WorkerPhase.STOPPING:
                 self._expect_exit()
+        elif isinstance(message, Prepared | Serving | Kept):
+            self.announced(message)
         elif isinstance(message, Report):
             answer = self._reports.pop(message.number, None)
             if answer is not None:
@@ -189,6 +218,10 @@ class Worker:
             while (message := self._control.receive()) is not None:
                 if isinstance(message, Failed):
                     self.failure = self.failure or message.reason
+
+
+def _nobody_asks(message: Prepared | Serving | Kept) -> None:
+    """While it neither hands over nor takes over."""
 
 
 def _how(exit_code: int | None) -> str:

@@ -7,10 +7,12 @@ bounded, parsed as JSON (never unpickled) and checked field by field.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import Any, Final, NamedTuple
 
 from backend.confinement.walls import WALLS
+from backend.worker import passing
 
 MAX_PACKET: Final = 8192
 MAX_REASON: Final = 400
@@ -47,6 +49,12 @@ class Outlive(NamedTuple):
     """
 
 
+class HandOver(NamedTuple):
+    """Supervisor: the socket that comes with this leads to another process, which waits for all
+    that you have (``worker.handover``).
+    """
+
+
 class Query(NamedTuple):
     """Supervisor: report your figures."""
 
@@ -63,6 +71,20 @@ class Ready(NamedTuple):
     """The sandbox, as ``confinement.walls`` has it; empty without one."""
 
 
+class Prepared(NamedTuple):
+    """Worker: it is behind its walls, and waits for what an earlier one hands over."""
+
+
+class Serving(NamedTuple):
+    """Worker: what it waited for is its own, and the earlier one serves no more."""
+
+
+class Kept(NamedTuple):
+    """Worker: it does not hand over, and serves on."""
+
+    reason: str
+
+
 class Failed(NamedTuple):
     """Worker: it cannot serve (any more), and exits."""
 
@@ -76,11 +98,15 @@ class Report(NamedTuple):
     figures: dict[str, int | str | None]
 
 
-FromWorker = Ready | Failed | Report
-FromSupervisor = Stop | Outlive | Query
+FromWorker = Ready | Failed | Report | Prepared | Serving | Kept
+FromSupervisor = Stop | Outlive | Query | HandOver
 
 _KINDS: Final[dict[str, type[FromWorker | FromSupervisor]]] = {
-    kind.__name__: kind for kind in (Stop, Outlive, Query, Ready, Failed, Report)
+    kind.__name__: kind
+    for kind in (
+        *(Stop, Outlive, Query, HandOver),
+        *(Ready, Failed, Report, Prepared, Serving, Kept),
+    )
 }
 
 
@@ -166,6 +192,14 @@ class ControlChannel:
             return False
         return True
 
+    def send_with(self, message: FromSupervisor, descriptor: int) -> bool:
+        """As ``send``, with a copy of a descriptor."""
+        try:
+            socket.send_fds(self._socket, [pack(message)], [descriptor], socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
+
     def receive(self) -> FromWorker | FromSupervisor | None:
         """The next message, or ``None`` when there is none now.
 
@@ -177,11 +211,27 @@ class ControlChannel:
             return None
         except OSError:
             raise EOFError from None
-        if not packet:
-            raise EOFError
-        if len(packet) > MAX_PACKET:
-            raise ControlError(f"a packet of more than {MAX_PACKET} bytes")
-        return unpack(packet)
+        return _whole(packet)
+
+    def receive_with(self) -> tuple[FromWorker | FromSupervisor | None, int | None]:
+        """As ``receive``, with the descriptor that came along, which is the caller's.
+
+        For a worker: what comes to a supervisor is from somebody who faces a guest.
+        """
+        try:
+            packet, descriptors, _ = passing.receive(
+                self._socket, MAX_PACKET + 1, 1, socket.MSG_DONTWAIT
+            )
+        except BlockingIOError:
+            return None, None
+        except OSError:
+            raise EOFError from None
+        try:
+            return _whole(packet), descriptors[0] if descriptors else None
+        except BaseException:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
 
     def leave(self) -> None:
         """Forget the descriptor without closing it: its number may be another file's by now."""
@@ -190,6 +240,14 @@ class ControlChannel:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+
+def _whole(packet: bytes) -> FromWorker | FromSupervisor:
+    if not packet:
+        raise EOFError
+    if len(packet) > MAX_PACKET:
+        raise ControlError(f"a packet of more than {MAX_PACKET} bytes")
+    return unpack(packet)
 
 
 def shortened(reason: str) -> str:

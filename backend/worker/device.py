@@ -9,9 +9,11 @@ from backend.fileserver.connection import Connection
 from backend.fileserver.counters import Counters
 from backend.fileserver.lane import Lane
 from backend.worker.control import Ready
-from backend.worker.loop import ServiceLoop
+from backend.worker.loop import HandingOver, ServiceLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backend.confinement.sandbox import Sandbox
     from backend.fileserver.session import Session
     from backend.trace import TraceWriter
@@ -42,15 +44,32 @@ class Device(NamedTuple):
         return Connection(self.session, lanes, Counters(), self.trace)
 
     def wall_in(self) -> None:
-        """Put up the last wall, and say so.  Raises ``Refused``."""
-        walls = self.sandbox.shut_in()
-        ready = Ready(len(self.rings), max(ring.order for ring in self.rings), walls)
-        self.supervision.send(ready)
+        """Put up the last wall.  Raises ``Refused``."""
+        self.sandbox.shut_in()
 
-    def serve(self, connection: Connection) -> str | None:
-        """Serve to the end, ``wall_in`` being done: why it came, or ``None`` when told to stop."""
+    def say_ready(self) -> None:
+        """Tell the supervisor, ``wall_in`` being done."""
+        order = max(ring.order for ring in self.rings)
+        self.supervision.send(Ready(len(self.rings), order, self.sandbox.state))
+
+    def serve(
+        self, connection: Connection, covered: Callable[[], str | None] | None = None
+    ) -> str | None:
+        """Serve to the end, ``wall_in`` being done: why it came, or ``None`` when told to stop.
+
+        With ``covered``, which says whether somebody could go on from here, raises ``HandingOver``;
+        then nothing is given up.
+        """
         ports = {ring.port: ring.number for ring in self.rings}
+        loop = ServiceLoop(connection, self.events, ports, self.supervision)
+        if covered is not None:
+            loop.covered = covered
         try:
-            return ServiceLoop(connection, self.events, ports, self.supervision).run()
-        finally:
+            reason = loop.run()
+        except HandingOver:
+            raise
+        except BaseException:
             connection.close()
+            raise
+        connection.close()
+        return reason

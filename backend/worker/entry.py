@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from backend.worker.settings import WorkerSettings
 
 
-def enter(settings: WorkerSettings, control: socket.socket) -> None:
+def enter(
+    settings: WorkerSettings, control: socket.socket, predecessor: socket.socket | None
+) -> None:
     """Serve one device; the fork server has imported what is needed already."""
     from backend.worker.start import main
 
-    main(settings, control)
+    main(settings, control, predecessor=predecessor)

@@ -91,20 +91,40 @@ class Deaths:
             raise GivenUpError(f"{self._quiet} times before it could answer anything")
 
 
-def keep(journal: Journal, live: Callable[[Past | None], None]) -> None:
+HANDING_OVER: Final = 75
+"""A worker's exit status: its keeper is to hand over, and all is as the last commit says."""
+
+
+def keep(
+    journal: Journal,
+    live: Callable[[Past | None], int],
+    hand_over: Callable[[], None],
+    ours: Callable[[], bool] | None = None,
+) -> None:
     """Have ``live`` run in one child after the other, until one ends by itself.
 
-    It is told of those before it, ``None`` for the first.
+    It is told of those before it, ``None`` for the first, and gives its exit status.
+    ``hand_over`` returns where nobody takes the device.  With ``ours`` this process is to take it
+    from another one, and that says whether the first child that died has done so.
     Raises ``GivenUpError``; ends this process as the worker ended, where it broke the rules.
     """
     throttle = Throttle(RATE, BURST, time.monotonic())
-    deaths, past = Deaths(), None
+    deaths, past = Deaths(), None if ours is None else Past()
     while True:
         journal.serving = None  # of those before
         born = time.monotonic()
         status = _life(live, past)
         if status == 0:
             return
+        if ours is not None and not ours():
+            raise GivenUpError(f"it died before it had taken over: {_how(status)}")
+        ours = None
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == HANDING_OVER:
+            hand_over()
+            past = Past()
+            if not throttle.allow(time.monotonic()):
+                time.sleep(throttle.wait())
+            continue
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
             _end_as(signal.SIGSYS)
         how = _how(status)
@@ -121,7 +141,7 @@ def keep(journal: Journal, live: Callable[[Past | None], None]) -> None:
         log.warning("worker died: %s; another one goes on", how)
 
 
-def _life(live: Callable[[Past | None], None], past: Past | None) -> int:
+def _life(live: Callable[[Past | None], int], past: Past | None) -> int:
     """Run a child to its end: its wait status.  Raises ``OSError``."""
     keeper = os.getpid()
     child = libc.fork_sharing_descriptors()
@@ -130,14 +150,13 @@ def _life(live: Callable[[Past | None], None], past: Past | None) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def _be_child(keeper: int, live: Callable[[Past | None], None], past: Past | None) -> NoReturn:
+def _be_child(keeper: int, live: Callable[[Past | None], int], past: Past | None) -> NoReturn:
     status = 1
     try:
         # Whoever kills the keeper means the device.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == keeper:
-            live(past)
-            status = 0
+            status = live(past)
     except Exception:
         log.exception("the worker cannot go on")
     finally:

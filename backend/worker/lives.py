@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from typing import TYPE_CHECKING, Final
 
 from backend.confinement import capabilities
@@ -15,12 +16,15 @@ from backend.fileserver.policies.quota import QuotaTree
 from backend.fileserver.syncing import closed
 from backend.journal.carrying import Carrier
 from backend.journal.journal import Journal
-from backend.journal.layout import ENDED, REQUEST
+from backend.journal.layout import ENDED, REQUEST, VERSION
 from backend.journal.points import mark, mark_commits
+from backend.journal.renumber import named_descriptors, renumber
 from backend.journal.restore import RestoreError, Unfinished, close_strays, restore
 from backend.journal.writer import Writer
 from backend.worker.control import Failed, shortened
-from backend.worker.keeper import TRIES, GivenUpError, Past, keep
+from backend.worker.handover import HandoverError, Offer, give
+from backend.worker.keeper import HANDING_OVER, TRIES, GivenUpError, Past, keep
+from backend.worker.loop import HandingOver
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from backend.journal.carrying import Point
     from backend.worker.device import Device
     from backend.worker.rings import BoundRing
+    from backend.worker.successor import Successor
     from protocol.xenpv.ring import ConsumerRing, ProducerRing
 
 log = logging.getLogger(__name__)
@@ -44,20 +49,28 @@ _STRAYS: Final = 256
 class Lives:
     """One device's, in its keeper."""
 
-    def __init__(self, device: Device, point: Point) -> None:
-        """``device`` is behind all walls but the last, which each life puts up for itself."""
+    def __init__(self, device: Device, point: Point, successor: Successor | None = None) -> None:
+        """``device`` is behind all walls but the last, which each life puts up for itself.
+
+        With ``successor`` an earlier process still has it, and the first life is to take it.
+        """
         self._device = device
         self._point = point
+        self._successor = successor
         # Each life maps for itself: no process inherits the pages of another domain.
         for ring in device.rings:
             ring.unmap()
         supervision = device.supervision
-        self._journal = Journal(len(device.rings), device.session.limits.fids.capacity)
+        if successor is None:
+            self._journal = Journal(len(device.rings), device.session.limits.fids.capacity)
+            kept = _open_descriptors()
+        else:
+            self._journal, kept = successor.journal, successor.kept
         self._journal.note_supervision(supervision.line, outlives=False)
         quota = layer(device.session.tree, QuotaTree)
         if quota is not None:
             quota.ledger.lend()
-        self._kept = _open_descriptors() - {supervision.line}
+        self._kept = kept - {supervision.line}
 
     def run(self) -> str | None:
         """Serve, until a worker ends by itself; why there is to be none, if that was not told.
@@ -66,7 +79,8 @@ class Lives:
         """
         capabilities.be_seen_by_children(seen=True)
         try:
-            keep(self._journal, self._live)
+            ours = None if self._successor is None else self._ours
+            keep(self._journal, self._live, self._hand_over, ours)
         except GivenUpError as error:
             return str(error)
         finally:
@@ -78,7 +92,28 @@ class Lives:
         control, outlive = self._journal.supervision
         self._device.supervision.resume(control, outlive=outlive)
 
-    def _live(self, past: Past | None) -> None:
+    def _ours(self) -> bool:
+        """Asked once, as the first life of a successor has died."""
+        successor, self._successor = self._successor, None
+        return successor is not None and successor.ours()
+
+    def _hand_over(self) -> None:
+        """Give all to the process that the last worker was told of; return if it is not taken."""
+        device, journal = self._device, self._journal
+        channels = device.events.described()
+        root, directories = device.session.tree.root.fd, tuple(filter(_is_directory, self._kept))
+        rings = tuple(ring.known for ring in device.rings)
+        offer = Offer(VERSION, journal.lanes, journal.fids, rings, channels, root, directories)
+        copy = journal.copied()
+        try:
+            all_of_it = named_descriptors(journal) - self._kept
+            all_of_it |= {*channels.descriptors, root, *directories}
+            why = give(journal.handing, offer, copy, all_of_it)
+        finally:
+            os.close(copy)
+        log.warning("not handed over, another worker goes on: %s", why)
+
+    def _live(self, past: Past | None) -> int:
         capabilities.be_seen_by_children(seen=False)
         supervision = self._device.supervision
         if past is not None:
@@ -86,13 +121,20 @@ class Lives:
         supervision.changed = self._journal.note_supervision
         try:
             reason = self._go_on(past)
-        except (RestoreError, Refused, RingError) as error:
+        except HandingOver as order:
+            self._journal.handing = order.descriptor
+            return HANDING_OVER
+        except (RestoreError, Refused, RingError, HandoverError) as error:
             reason = str(error)
         if reason is not None and not supervision.send(Failed(shortened(reason))):
             log.warning("%s", shortened(reason))  # nobody else will tell
+        return 0
 
     def _go_on(self, past: Past | None) -> str | None:
-        """Serve to the end: why it came.  Raises ``RestoreError``, ``Refused``, ``RingError``."""
+        """Serve to the end: why it came.
+
+        Raises ``RestoreError``, ``Refused``, ``RingError``, ``HandoverError``, ``HandingOver``.
+        """
         device = self._device
         device.mapper.begin_again()
         rings = tuple(
@@ -106,8 +148,13 @@ class Lives:
         descriptors.dispose, descriptors.later = writer.close_later, writer.do_later
         device.wall_in()
         unfinished = Unfinished([], [], {}, frozenset())
+        if self._successor is not None:
+            renumber(self._journal, self._successor.numbers)
         if past is not None:
             unfinished = self._restored(writer, connection)
+        device.say_ready()
+        if self._successor is not None:
+            self._successor.take_over(device)
         for half, index in zip(_halves(rings), writer.indices, strict=True):
             half.resume(index)
         mark_commits(writer, self._point)
@@ -121,7 +168,7 @@ class Lives:
         pay(writer, connection, unfinished)
         if past is not None and past.tries >= TRIES:
             self._refuse(connection, past)
-        return device.serve(connection)
+        return device.serve(connection, lambda: self._journal.uncovered)
 
     def _restored(self, writer: Writer, connection: Connection) -> Unfinished:
         """What the worker before us has left.  Raises ``RestoreError``."""
@@ -169,3 +216,7 @@ def _open_descriptors() -> frozenset[int]:
     lowest = os.dup(2)
     os.close(lowest)
     return frozenset(filter(is_open, range(lowest + _STRAYS)))
+
+
+def _is_directory(fd: int) -> bool:
+    return is_open(fd) and stat.S_ISDIR(os.fstat(fd).st_mode)

@@ -13,7 +13,7 @@ import select
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from backend.worker.control import ControlError, Query, Report, Stop
+from backend.worker.control import ControlError, HandOver, Kept, Query, Report, Stop
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -34,6 +34,19 @@ of each reply it has read sends one or two between its requests."""
 
 REST: Final = 0.002
 """Seconds; whoever flooded and then means it waits so long for the first answer."""
+
+
+class HandingOver(Exception):  # noqa: N818 -- an order, not an error
+    """Another process is to go on with all that this one has, which is as the last commit says."""
+
+    def __init__(self, descriptor: int) -> None:
+        """``descriptor`` leads to that process."""
+        super().__init__(descriptor)
+        self.descriptor: Final = descriptor
+
+
+def _not_covered() -> str | None:
+    return "no journal is kept of it"
 
 
 class _Ring:
@@ -72,6 +85,8 @@ class ServiceLoop:
         self._ring_of = {ring.port: ring for ring in self._rings}
         self._supervision = supervision
         self._clock = clock
+        self.covered: Callable[[], str | None] = _not_covered
+        """Says why another process could not go on from the last commit."""
         self._busy: list[_Ring] = []
         """With work; masked, but for those that were looked at without an event."""
         self._resting: dict[_Ring, float] = {}
@@ -79,7 +94,10 @@ class ServiceLoop:
         self._stopped = False
 
     def run(self) -> str | None:
-        """Serve.  The reason why it cannot go on, or ``None`` when told to stop."""
+        """Serve.  The reason why it cannot go on, or ``None`` when told to stop.
+
+        Raises ``HandingOver``.
+        """
         with self.watch() as poll:
             try:
                 while not self._stopped:
@@ -145,6 +163,20 @@ class ServiceLoop:
             self._stopped = True
         elif isinstance(order, Query):
             self._supervision.send(Report(order.number, self._figures()))
+        elif isinstance(order, HandOver) and self._supervision.handing is not None:
+            self._hand_over(self._supervision.handing)
+
+    def _hand_over(self, descriptor: int) -> None:
+        """Between two turns no request is half done: all that is answered was committed.
+
+        Raises ``HandingOver``.
+        """
+        self._supervision.handing = None
+        why = self.covered()
+        if why is None:
+            raise HandingOver(descriptor)
+        os.close(descriptor)
+        self._supervision.send(Kept(why))
 
     def _serve(self) -> None:
         rings, self._busy = self._busy or self._rings, []

@@ -12,6 +12,8 @@ from protocol.xenpv.ports import PAGE_SIZE
 from protocol.xenpv.ring import ConsumerRing, ProducerRing, backend_rings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from protocol.xenpv.device import RingOffer
     from protocol.xenpv.ids import Domid, Evtchn
     from protocol.xenpv.ports import EventChannels, GrantMapper, SharedPages
@@ -21,6 +23,21 @@ _RING_ORDER: Final = Struct("<I")
 
 class ConnectError(Exception):
     """A ring cannot be used as the frontend offers it; the text says which, and why."""
+
+
+class KnownRing(NamedTuple):
+    """A ring in use, as one process tells it to the one that is to go on with it."""
+
+    number: int
+    order: int
+    port: Evtchn
+    grefs: tuple[Gref, ...]
+
+    def bound(self, mapper: GrantMapper, domid: Domid) -> BoundRing:
+        """It, mapped here, as ``BoundRing.mapped_again``.  Raises ``OSError``."""
+        number, order, port, grefs = self
+        page, data, requests, replies = _mapped(mapper, domid, grefs, number)
+        return BoundRing(number, order, requests, replies, port, (page, data), grefs)
 
 
 class BoundRing(NamedTuple):
@@ -49,9 +66,13 @@ class BoundRing(NamedTuple):
 
         Nothing is read of the interface page that a frontend has said before.  Raises ``OSError``.
         """
-        page, data = mapper.map(domid, self.grefs[:1]), mapper.map(domid, self.grefs[1:])
-        requests, replies = _halves(page, data, self.number)
+        page, data, requests, replies = _mapped(mapper, domid, self.grefs, self.number)
         return self._replace(requests=requests, replies=replies, pages=(page, data))
+
+    @property
+    def known(self) -> KnownRing:
+        """What another process needs to go on with it."""
+        return KnownRing(self.number, self.order, self.port, self.grefs)
 
 
 def bind_ring(
@@ -85,6 +106,13 @@ def bind_ring(
         ) from error
     requests, replies = _halves(page, data, number)
     return BoundRing(number, order, requests, replies, port, (page, data), (offer.ring_ref, *grefs))
+
+
+def _mapped(
+    mapper: GrantMapper, domid: Domid, grefs: Sequence[Gref], number: int
+) -> tuple[SharedPages, SharedPages, ConsumerRing, ProducerRing]:
+    page, data = mapper.map(domid, grefs[:1]), mapper.map(domid, grefs[1:])
+    return page, data, *_halves(page, data, number)
 
 
 def _halves(page: SharedPages, data: SharedPages, number: int) -> tuple[ConsumerRing, ProducerRing]:

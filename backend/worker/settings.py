@@ -42,6 +42,11 @@ class WorkerSettings:
     """A capture to append to, or ``None``."""
 
     @property
+    def keeper(self) -> bool:
+        """Whether a keeper has what this worker serves with, for the one that goes on."""
+        return self.recovery and self.share.outlives_workers
+
+    @property
     def device(self) -> str:
         """As each log line names it: ``d5/0``."""
         return f"d{self.domid}/{self.devid}"

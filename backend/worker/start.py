@@ -24,9 +24,11 @@ from backend.platform import open_platform
 from backend.trace import TraceWriter
 from backend.worker.control import ControlChannel, Failed, shortened
 from backend.worker.device import Device
+from backend.worker.handover import HandoverError
 from backend.worker.lives import Lives
 from backend.worker.rings import BoundRing, ConnectError, bind_ring
 from backend.worker.sessions import open_session
+from backend.worker.successor import succeed
 from backend.worker.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -40,12 +42,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def main(settings: WorkerSettings, control: socket.socket, point: Point = no_point) -> None:
+def main(
+    settings: WorkerSettings,
+    control: socket.socket,
+    point: Point = no_point,
+    predecessor: socket.socket | None = None,
+) -> None:
     """The process's whole work; the supervisor holds the other end of ``control``.
 
-    ``point`` is called at the steps that a test may end a worker at.
+    ``point`` is called at the steps that a test may end a worker at.  ``predecessor`` leads to the
+    process that serves the device now, if one does.
     """
-    prepare_process([control.fileno()])
+    prepare_process([end.fileno() for end in (control, predecessor) if end is not None])
     logs.set_up(settings.log_level, settings.device)
     # A process group of our own: what a terminal does to its supervisor's, Ctrl-C and Ctrl-Z,
     # and its hang-up, are not for us, who may outlive it.
@@ -53,8 +61,11 @@ def main(settings: WorkerSettings, control: socket.socket, point: Point = no_poi
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     supervision = Supervision(ControlChannel(control))
     try:
-        reason = _serve(settings, supervision, point)
-    except (ConnectError, ExportError, Refused) as error:
+        if predecessor is None:
+            reason = _serve(settings, supervision, point)
+        else:
+            reason = succeed(settings, supervision, predecessor, point)
+    except (ConnectError, ExportError, Refused, HandoverError) as error:
         reason = str(error)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -102,11 +113,12 @@ def _serve(settings: WorkerSettings, supervision: Supervision, point: Point) -> 
     device = Device(
         settings, session, sandbox, mapper, events, tuple(rings), supervision, trace or None
     )
-    if settings.recovery and settings.share.outlives_workers:
+    if settings.keeper:
         return Lives(device, point).run()
     connection = device.connect()
     try:
         device.wall_in()
+        device.say_ready()
     except BaseException:
         connection.close()
         raise

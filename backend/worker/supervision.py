@@ -16,7 +16,7 @@ import socket
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from backend.worker.control import ControlChannel, Outlive
+from backend.worker.control import ControlChannel, HandOver, Outlive, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,6 +97,8 @@ class Supervision:
         self._outlive = False
         self.changed: Callable[[int, bool], None] = _nobody_asks
         """Called with the line's descriptor, -1 for none, and whether to outlive its other end."""
+        self.handing: int | None = None
+        """The socket that came with a ``HandOver``; whoever takes it, owns it."""
         # Whoever started us, or root: asked now, as the walls may make us another user.
         self._masters = (0, os.getuid())
         self._poll = select.epoll()
@@ -129,7 +131,7 @@ class Supervision:
             self._meet()
             return None
         try:
-            order = self._control.receive()
+            order, descriptor = self._control.receive_with()
         except EOFError:
             if self._listener is None or not self._outlive:
                 raise
@@ -139,11 +141,25 @@ class Supervision:
             self._control = None
             self._poll.register(self._listener.fileno(), select.EPOLLIN)
             return None
+        if isinstance(order, HandOver):
+            self.handing = descriptor
+        elif descriptor is not None:
+            os.close(descriptor)
         if isinstance(order, Outlive):
             self._outlive = True
             self.changed(self._control.fileno(), True)
             return None
         return order
+
+    def await_record(self) -> None:
+        """Wait until the supervisor has this process on record, which it says by ``Outlive``.
+
+        Raises ``EOFError`` when it is gone, or wants us to end; ``ControlError``.
+        """
+        while not self._outlive:
+            self._poll.poll()
+            if self.receive() == Stop():
+                raise EOFError
 
     def _meet(self) -> None:
         """Take the first who has come, if he may order us about."""

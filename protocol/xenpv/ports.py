@@ -7,7 +7,7 @@ asks the platform for something raises ``OSError`` with the errno that Xen's lib
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,6 +76,14 @@ class GrantSharer(Protocol):
         """Give the handle back.  Ranges already shared stay until each is closed."""
 
 
+class OpenChannels(NamedTuple):
+    """Event channels in use, as one process tells them to the one that is to go on with them."""
+
+    descriptors: tuple[int, ...]
+    """Whatever the platform needs, in an order of its own: numbers of the teller's."""
+    ports: tuple[Evtchn, ...]
+
+
 class EventChannels(Protocol):
     """One handle of ``/dev/xen/evtchn`` (libxenevtchn); closing it unbinds all its ports."""
 
@@ -111,6 +119,9 @@ class EventChannels(Protocol):
         """Give up for good binding to any other domain than ``domid``, and all ``alloc_unbound``:
         ``PermissionError`` then.
         """
+
+    def described(self) -> OpenChannels:
+        """What another process needs to go on with this handle, when this one uses it no more."""
 
     def close(self) -> None:
         """Unbind everything and give the handle back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ from protocol.xenpv.ids import DOM0, Domid, Evtchn
 from tests.contract.refused import refused
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from tests.contract.conftest import Agents, Bed, Here
     from tests.contract.peer import RemotePeer as Peer
 
@@ -283,3 +286,22 @@ def test_a_restricted_handle_offers_no_port(bed: Bed, here: Here) -> None:
 def test_a_handle_cannot_be_restricted_to_dom0(here: Here) -> None:
     with refused(errno.EINVAL):
         here.events.restrict(DOM0)
+
+
+def test_another_handle_goes_on_with_the_descriptors_of_the_first(
+    here: Here, guest: Peer, stack: ExitStack
+) -> None:
+    """As another process does, which has its own numbers of them."""
+    ours, theirs = bound(here, guest)
+    guest.notify(port=theirs)
+    known = here.events.described()
+    adopt = here.platform.event_channel_adopter()
+    here.events = adopt(known._replace(descriptors=tuple(map(os.dup, known.descriptors))))
+    stack.callback(here.events.close)
+    assert here.wait() == ours
+    guest.notify(port=theirs)
+    assert not here.readable()
+    here.events.unmask(ours)
+    assert here.wait() == ours
+    here.events.notify(ours)
+    assert guest.wait(seconds=10) == theirs

@@ -76,9 +76,7 @@ class NamedFilesTree(FixedNamesTree):
         qid = Qid(QTDIR, 0, unique.qid.path)
         self._root: Final = Node(unique.fd, stat.S_IFDIR, qid, unique.descriptors)
         now = time.time_ns()
-        self._status: Final = ShownStatus(
-            _ROOT_MODE, 0, qid.path, 2, 0, 0, 0, 0, 4096, 0, now, now, now
-        )
+        self._status = ShownStatus(_ROOT_MODE, 0, qid.path, 2, 0, 0, 0, 0, 4096, 0, now, now, now)
 
     def add(self, name: bytes, directory_fd: int, base: bytes, *, writable: bool) -> None:
         """Let ``name`` stand for ``base`` in a directory, whose descriptor is taken over.
@@ -94,6 +92,15 @@ class NamedFilesTree(FixedNamesTree):
     @property
     def root(self) -> Node:
         return self._root
+
+    def take_root(self, fd: int) -> None:
+        """Use another process's root, of the number that clients know.  Raises ``OSError``."""
+        os.dup2(fd, self._root.fd, inheritable=False)
+        same = self.inner.adopt(os.dup(fd))
+        path = same.qid.path
+        same.release()
+        self._root.qid = self._root.qid._replace(path=path)
+        self._status = self._status._replace(st_ino=path)
 
     def close(self) -> None:
         self._root.release()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from backend.platform.embedded.handle import Handle
 from backend.platform.embedded.wire import Kind
 from protocol.xenpv.ids import Evtchn
+from protocol.xenpv.ports import OpenChannels
 
 if TYPE_CHECKING:
     from backend.platform.embedded.handle import Reply
@@ -29,8 +30,9 @@ _ARMED: Final = select.EPOLLIN | select.EPOLLONESHOT
 class EmbeddedEventChannels:
     """``EventChannels`` of one domain."""
 
-    def __init__(self, rundir: str, domid: Domid) -> None:
-        self._handle = Handle(rundir, Kind.EVENTS, domid)
+    def __init__(self, handle: Handle) -> None:
+        """``handle`` is of its kind."""
+        self._handle = handle
         self._epoll = select.epoll()
         self._hypervisor_fd = self._handle.fileno()
         self._epoll.register(self._hypervisor_fd, 0)  # its hang-up alone is of interest
@@ -52,9 +54,29 @@ class EmbeddedEventChannels:
         """Bind to ``remote``'s port; pending at once.  ``OSError``: EINVAL, EACCES, ESRCH."""
         return self._opened(self._handle.call("bind_interdomain", domid=remote, port=remote_port))
 
+    @classmethod
+    def adopted(cls, rundir: str, domid: Domid, channels: OpenChannels) -> EmbeddedEventChannels:
+        """Go on with what another process has ``described``.
+
+        Raises ``OSError``, and ``ValueError`` where a bell is missing.
+        """
+        connection, *bells = channels.descriptors
+        adopted = cls(Handle(rundir, Kind.EVENTS, domid, connection=connection))
+        for port, heard, rung in zip(channels.ports, bells[::2], bells[1::2], strict=True):
+            adopted._keep(port, heard, rung)
+        return adopted
+
+    def described(self) -> OpenChannels:
+        """The connection, then of each port the bell we hear and the one we ring."""
+        bells = [fd for port, heard in self._heard.items() for fd in (heard, self._rung[port])]
+        return OpenChannels((self._hypervisor_fd, *bells), tuple(self._heard))
+
     def _opened(self, reply: Reply) -> Evtchn:
         port = Evtchn(reply.fields["port"])
         heard, rung = reply.fds
+        return self._keep(port, heard, rung)
+
+    def _keep(self, port: Evtchn, heard: int, rung: int) -> Evtchn:
         self._heard[port], self._rung[port] = heard, rung
         self._ports[heard] = port
         self._epoll.register(heard, _ARMED)

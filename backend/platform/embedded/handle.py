@@ -50,13 +50,27 @@ class Handle:
     """An open handle of one kind, acting for one domain."""
 
     def __init__(
-        self, rundir: str, kind: Kind, domid: Domid, timeout: float = CALL_TIMEOUT
+        self,
+        rundir: str,
+        kind: Kind,
+        domid: Domid,
+        timeout: float = CALL_TIMEOUT,
+        *,
+        connection: int | None = None,
     ) -> None:
-        """Raises ``OSError``: no hypervisor in ``rundir``, or no such domain (ESRCH)."""
+        """``connection`` is that of another process's handle, which uses it no more.
+
+        Raises ``OSError``: no hypervisor in ``rundir``, or no such domain (ESRCH).
+        """
         self._timeout = timeout
         self._lock = threading.Lock()
         self._name = f"the embedded hypervisor in {rundir}"
-        self._sock: socket.socket | None = _connect(rundir, self._name, timeout)
+        self._sock: socket.socket | None
+        if connection is not None:
+            self._sock = socket.socket(fileno=connection)
+            self._sock.settimeout(timeout)
+            return
+        self._sock = _connect(rundir, self._name, timeout)
         try:
             self.call("open", kind=kind.value, domid=domid)
         except BaseException:

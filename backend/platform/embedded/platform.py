@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from backend.platform.embedded.event_handle import EmbeddedEventChannels
 from backend.platform.embedded.grant_handles import EmbeddedGrantMapper, EmbeddedGrantSharer
+from backend.platform.embedded.handle import Handle
 from backend.platform.embedded.libc import require_4k_pages
 from backend.platform.embedded.toolstack import dom0_store, guest_store
+from backend.platform.embedded.wire import Kind
 from protocol.xenpv.ids import DOM0
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protocol.xenpv.ids import Domid
-    from protocol.xenpv.ports import Store
+    from protocol.xenpv.ports import OpenChannels, Store
 
 
 class EmbeddedPlatform:
@@ -33,7 +38,11 @@ class EmbeddedPlatform:
 
     def event_channels(self) -> EmbeddedEventChannels:
         """A new handle.  Raises ``OSError``."""
-        return EmbeddedEventChannels(self._rundir, self.own_domid)
+        return EmbeddedEventChannels(Handle(self._rundir, Kind.EVENTS, self.own_domid))
+
+    def event_channel_adopter(self) -> Callable[[OpenChannels], EmbeddedEventChannels]:
+        """Go on with another process's handle."""
+        return partial(EmbeddedEventChannels.adopted, self._rundir, self.own_domid)
 
     def store(self) -> Store:
         """A new connection to XenStore.  Raises ``OSError``."""

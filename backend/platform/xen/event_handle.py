@@ -6,25 +6,44 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from backend.platform.xen.libraries import EVTCHN, failed, ffi, load, open_handle
+from backend.platform.xen.libraries import (
+    EVTCHN,
+    adopt_handle,
+    failed,
+    ffi,
+    load,
+    open_handle,
+    silence,
+)
 from protocol.xenpv.ids import Evtchn
+from protocol.xenpv.ports import OpenChannels
 
 if TYPE_CHECKING:
     from protocol.xenpv.ids import Domid
 
 
+def load_for_events() -> None:
+    """Have the libraries here, as long as they can be found.  Raises ``OSError``."""
+    load("evtchn")
+    silence()
+
+
 class XenEventChannels:
     """``EventChannels``.  The driver masks a port when it is read, and unmasks it when written."""
 
-    def __init__(self) -> None:
-        """Raises ``OSError``."""
+    def __init__(self, adopted: OpenChannels | None = None) -> None:
+        """A new handle, or that of another process, which uses it no more.  Raises ``OSError``."""
         self._library = load("evtchn")
-        self._handle = open_handle(self._library.xenevtchn_open, EVTCHN)
+        if adopted is None:
+            self._handle = open_handle(self._library.xenevtchn_open, EVTCHN)
+        else:
+            (descriptor,) = adopted.descriptors
+            self._handle = adopt_handle(self._library.xenevtchn_fdopen, descriptor)
         self._fd: int = self._library.xenevtchn_fd(self._handle)
         os.set_blocking(self._fd, False)
         self._notify = self._library.xenevtchn_notify
         self._pending = self._library.xenevtchn_pending
-        self._ports: set[Evtchn] = set()
+        self._ports: set[Evtchn] = set(() if adopted is None else adopted.ports)
         self._open = True
 
     def fileno(self) -> int:
@@ -83,6 +102,10 @@ class XenEventChannels:
         """Bind to nobody but ``domid`` from now on.  Raises ``OSError`` (EINVAL, EACCES)."""
         if self._library.xenevtchn_restrict(self._handle, domid):
             raise failed(f"event channels for domain {domid} only")
+
+    def described(self) -> OpenChannels:
+        """The driver knows ports, and whom we may bind to, by the open file."""
+        return OpenChannels((self._fd,), tuple(sorted(self._ports)))
 
     def close(self) -> None:
         """Unbind everything; only once counts."""

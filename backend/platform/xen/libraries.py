@@ -37,6 +37,8 @@ DECLARATIONS: Final = """
     typedef int xenevtchn_port_or_error_t;
     typedef struct xenevtchn_handle xenevtchn_handle;
     xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned int flags);
+    xenevtchn_handle *xenevtchn_fdopen(struct xentoollog_logger *logger,
+                                       int fd, unsigned open_flags);
     int xenevtchn_close(xenevtchn_handle *xce);
     int xenevtchn_fd(xenevtchn_handle *xce);
     int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port);
@@ -92,7 +94,7 @@ def load(name: str) -> Any:  # noqa: ANN401 -- a C library
 
 
 @functools.cache
-def _silence() -> Any:  # noqa: ANN401 -- a C pointer
+def silence() -> Any:  # noqa: ANN401 -- a C pointer
     """A logger that says nothing.
 
     By default the libraries write each failure to standard error.  A guest may provoke failures at
@@ -108,9 +110,17 @@ def _silence() -> Any:  # noqa: ANN401 -- a C pointer
 
 def open_handle(opener: Any, driver: Driver) -> Any:  # noqa: ANN401 -- a C function and its result
     """The handle that ``opener`` gives, close-on-exec.  Raises ``OSError`` with a remedy."""
-    handle = opener(_silence(), 0)
+    handle = opener(silence(), 0)
     if handle == ffi.NULL:
         _cannot_open(ffi.errno, driver)
+    return handle
+
+
+def adopt_handle(opener: Any, fd: int) -> Any:  # noqa: ANN401 -- as ``open_handle``
+    """The handle of a descriptor that is open already, and is taken over.  Raises ``OSError``."""
+    handle = opener(silence(), fd, 0)
+    if handle == ffi.NULL:
+        raise failed("a handle of another process")
     return handle
 
 

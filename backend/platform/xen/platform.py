@@ -7,13 +7,15 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
-from backend.platform.xen.event_handle import XenEventChannels
+from backend.platform.xen.event_handle import XenEventChannels, load_for_events
 from backend.platform.xen.grant_handles import XenGrantMapper, XenGrantSharer
 from backend.platform.xen.libraries import under_xen
 from protocol.xenpv.ids import DOMID_FIRST_RESERVED, Domid
 
 if TYPE_CHECKING:
-    from protocol.xenpv.ports import Store
+    from collections.abc import Callable
+
+    from protocol.xenpv.ports import OpenChannels, Store
 
 _SOCKET: Final = "/run/xenstored/socket"
 _DEVICES: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
@@ -53,6 +55,11 @@ class XenPlatform:
     def event_channels(self) -> XenEventChannels:
         """A new handle.  Raises ``OSError``."""
         return XenEventChannels()
+
+    def event_channel_adopter(self) -> Callable[[OpenChannels], XenEventChannels]:
+        """Go on with another process's handle.  Raises ``OSError``."""
+        load_for_events()
+        return XenEventChannels
 
     def store(self) -> Store:
         """A new connection to XenStore.  Raises ``OSError``."""

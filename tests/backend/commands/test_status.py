@@ -23,6 +23,7 @@ SERVING: dict[str, Any] = {
     "worker": "serving",
     "answers": True,
     "pid": 4711,
+    "version": "1.2",
     "uptime": 7300.5,
     "cpu_seconds": 1.5,
     "rings": 2,
@@ -49,7 +50,8 @@ WAITING: dict[str, Any] = {
 
 
 def show(capsys: pytest.CaptureFixture[str], devices: list[dict[str, Any]]) -> list[str]:
-    with answering((b"status\n", json.dumps({"devices": devices}).encode())) as path:
+    document = {"version": "1.3", "devices": devices}
+    with answering((b"status\n", json.dumps(document).encode())) as path:
         assert main(["status", "--socket", path]) == 0
     return capsys.readouterr().out.splitlines()
 
@@ -57,14 +59,14 @@ def show(capsys: pytest.CaptureFixture[str], devices: list[dict[str, Any]]) -> l
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     lines = show(capsys, [SERVING, WAITING])
     assert " ".join(lines[0].split()) == (
-        "device domain tag state dialect msize rings fids open read written requests errors pid up "
-        "cpu sandbox path"
+        "device domain tag state dialect msize rings fids open read written requests errors pid "
+        "version up cpu sandbox path"
     )
     assert " ".join(lines[1].split()) == (
-        "d5/0 guest1 files connected 9P2000.L 524288 2x2048K 12 3 512 B 3.0 GiB 1000 4 4711 2h "
-        "1.50s whole /srv/files"
+        "d5/0 guest1 files connected 9P2000.L 524288 2x2048K 12 3 512 B 3.0 GiB 1000 4 4711 1.2 "
+        "2h 1.50s whole /srv/files"
     )
-    assert lines[2].split() == ["d6/1", "-", "x?[2J?", "closed", *["-"] * 14]
+    assert lines[2].split() == ["d6/1", "-", "x?[2J?", "closed", *["-"] * 15]
     assert lines[3] == "d6/1: closed: no?way"
     assert len(lines) == 4
 
@@ -104,7 +106,7 @@ def test_other_servers_are_told_apart(capsys: pytest.CaptureFixture[str], answer
 
 def test_narrow_terminal_gets_whole_columns() -> None:
     rows = [dict.fromkeys(COLUMNS, "x" * 9)]
-    assert len(fitting(rows, 250)) == 18
+    assert len(fitting(rows, 250)) == 19
     narrow = fitting(rows, 80)
     assert sum(9 + 2 for _ in narrow) - 2 <= 80
     assert narrow[:3] == ["device", "tag", "state"]
@@ -115,3 +117,13 @@ def test_narrow_terminal_gets_whole_columns() -> None:
 def test_a_column_that_is_too_wide_makes_room_for_others() -> None:
     rows = [{**dict.fromkeys(COLUMNS, "x"), "path": "x" * 200}]
     assert set(COLUMNS) - set(fitting(rows, 130)) == {"path"}
+
+
+def test_a_worker_of_another_version_is_shown_with_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    adopted = {**SERVING, "adopted": 1.5}
+    lines = show(capsys, [adopted])
+    assert lines[-1] == "d5/0: worker 4711 of version 1.2 was started by an earlier supervisor"
+    lines = show(capsys, [{**adopted, "recovers": True}])
+    assert lines[-1].endswith("supervisor; 'xen-fileproxy upgrade' brings 1.3")

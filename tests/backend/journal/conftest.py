@@ -23,7 +23,7 @@ from protocol.ninep.codec import decode_frame, encode
 from tests.backend.supervisor.guest import Guest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from protocol.ninep.messages import Message
 
@@ -39,6 +39,8 @@ class Served(Guest):
     process: subprocess.Popen[bytes]
     channel: ControlChannel
     """The supervisor's end."""
+    start: Callable[[int | None], tuple[subprocess.Popen[bytes], ControlChannel]]
+    """Another process for the device; with a descriptor, of what leads to the one that has it."""
 
     def answer(self, ring: int) -> Message:
         """The next reply of a ring."""
@@ -76,24 +78,29 @@ def served(export: Path | Share, walls: str, rings: int = 1, order: int = 4) -> 
             os.ftruncate(switch, 4096)
             memory = mmap.mmap(switch, 4096)
             guest.words = memoryview(memory).cast("Q")
-            ours, theirs = control.pair()
-            channel = guest.channel = ControlChannel(ours)
             shown = ",".join(f"{offer.ring_ref}:{offer.event_channel}" for offer in offers)
-            arguments = (platform, json.dumps(nodes), name, shown, theirs.fileno(), switch, walls)
-            guest.process = subprocess.Popen(
-                [sys.executable, str(PROCESS), *map(str, arguments)],
-                pass_fds=(theirs.fileno(), switch),
-            )
-            theirs.close()
-            os.close(switch)
+
+            def start(predecessor: int | None) -> tuple[subprocess.Popen[bytes], ControlChannel]:
+                ours, theirs = control.pair()
+                passed = [fd for fd in (theirs.fileno(), switch, predecessor) if fd is not None]
+                arguments = (platform, json.dumps(nodes), name, shown, walls, *passed)
+                with theirs:
+                    process = subprocess.Popen(
+                        [sys.executable, str(PROCESS), *map(str, arguments)], pass_fds=passed
+                    )
+                return process, ControlChannel(ours)
+
+            guest.start = start
+            guest.process, guest.channel = start(None)
             try:
                 yield guest
-                channel.send(Stop())
+                guest.channel.send(Stop())
                 assert guest.process.wait(30) == 0
             finally:
                 guest.process.kill()
                 guest.process.wait()
-                channel.close()
+                guest.channel.close()
+                os.close(switch)
                 guest.words.release()
                 memory.close()
 

@@ -1,5 +1,5 @@
 """A device's process whose workers end where a test says: device_process.py PLATFORM SHARE PLACE
-REF:PORT[,...] CONTROL SWITCH WALLS.
+REF:PORT[,...] WALLS CONTROL SWITCH [PREDECESSOR].
 
 SHARE is the nodes that describe it, as JSON.
 SWITCH is a memory file of four numbers: how many steps were taken, the one to end at (0: none),
@@ -25,7 +25,7 @@ from backend.worker.start import main
 from protocol.xenpv.device import RingOffer
 from protocol.xenpv.ids import Devid, Domid, Evtchn, Gref
 
-platform, shown, place, offers, control, switch, walls = sys.argv[1:]
+platform, shown, place, offers, walls, control, switch, *predecessor = sys.argv[1:]
 nodes = json.loads(shown)
 words = memoryview(mmap.mmap(int(switch), 4096)).cast("Q")
 
@@ -73,4 +73,5 @@ main(
     ),
     socket.socket(fileno=int(control)),
     point,
+    socket.socket(fileno=int(predecessor[0])) if predecessor else None,
 )

@@ -10,6 +10,7 @@ import pytest
 from backend.supervisor.keys import DeviceKey
 from backend.supervisor.records import Record, Records
 from backend.worker.control import Ready
+from backend.worker.supervision import socket_name
 from protocol.xenpv.ids import Devid, Domid
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ def test_what_is_written_is_found_by_the_next(tmp_path: Path) -> None:
     later.remove(key, RECORD.pid)
     assert later.found() == []
     later.remove(key, RECORD.pid)
+
+
+def test_a_record_of_two_workers_keeps_both_sockets(tmp_path: Path) -> None:
+    key, records = DeviceKey(Domid(5), Devid(1)), Records(str(tmp_path / "workers"))
+    both = RECORD._replace(pid=4712, recovers=True, predecessor=RECORD)
+    records.write(key, both)
+    names = {socket_name(*key, pid) for pid in (4711, 4712, 4713)}
+    for name in names:
+        (tmp_path / "workers" / name).touch()
+    assert records.found() == [(key, both)]
+    records.remove_socket(key, 4712)
+    left = {path.name for path in (tmp_path / "workers").glob("*.sock")}
+    assert left == {socket_name(*key, 4711)}
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o701])

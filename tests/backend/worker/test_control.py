@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +17,13 @@ from backend.worker.control import (
     ControlChannel,
     ControlError,
     Failed,
+    HandOver,
+    Kept,
+    Prepared,
     Query,
     Ready,
     Report,
+    Serving,
     Stop,
     pack,
     pair,
@@ -28,6 +33,8 @@ from backend.worker.control import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from backend.worker.control import FromSupervisor, FromWorker
 
 Channels = tuple[ControlChannel, ControlChannel]
 
@@ -49,14 +56,38 @@ def channels() -> Iterator[Channels]:
         Ready(2, 9, {"seccomp": "holds"}),
         Failed("no \u00e9"),
         Report(1, {"fids": 3, "dialect": None}),
+        HandOver(),
+        Prepared(),
+        Serving(),
+        Kept("a reason"),
     ],
 )
-def test_messages_arrive(channels: Channels, message: Stop | Query | Ready | Failed) -> None:
+def test_messages_arrive(channels: Channels, message: FromWorker | FromSupervisor) -> None:
     ours, theirs = channels
     assert ours.receive() is None
     assert theirs.send(message)
     assert ours.receive() == message
     assert ours.receive() is None
+
+
+def test_a_descriptor_arrives_with_its_message_and_only_where_it_is_expected(
+    channels: Channels,
+) -> None:
+    ours, theirs = channels
+    reader, writer = os.pipe()
+    assert theirs.send_with(HandOver(), writer)
+    assert theirs.send_with(HandOver(), writer)
+    os.close(writer)
+    message, descriptor = ours.receive_with()
+    assert message == HandOver()
+    assert descriptor is not None
+    os.write(descriptor, b"x")
+    os.close(descriptor)
+    assert ours.receive() == HandOver()
+    assert os.read(reader, 10) == b"x"
+    assert os.read(reader, 10) == b"", "the one that nobody expected is closed"
+    os.close(reader)
+    assert ours.receive_with() == (None, None)
 
 
 def test_hang_up_is_seen(channels: Channels) -> None:

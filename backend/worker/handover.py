@@ -92,7 +92,9 @@ def unpack(packet: bytes) -> Offer:
     try:
         document = json.loads(packet)
         form, version = document.pop("format"), document["journal"]
-    except (ValueError, LookupError, TypeError, AttributeError):
+        if type(form) is not int or type(version) is not int:
+            raise TypeError(form, version)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise HandoverError("what the old worker says is no offer") from None
     if form != FORMAT:
         raise HandoverError(f"it hands over in format {form}, and format {FORMAT} is known here")

@@ -140,11 +140,6 @@ class Share:
         return self.max_space is not None or self.max_files is not None
 
     @property
-    def outlives_workers(self) -> bool:
-        """Whether the next worker can go on with it where one has died."""
-        return not self.channels
-
-    @property
     def shown(self) -> str:
         """What it shows, in a line, for people."""
         named = [f"{file.name} = {file.path}" for file in self.files]

@@ -16,6 +16,7 @@ import errno
 import logging
 import os
 import select
+import socket
 from typing import TYPE_CHECKING, Final
 
 from backend.channel.client import Client
@@ -24,9 +25,9 @@ from backend.fileserver.parked import MustWait
 from backend.share import Direction
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
 
-    from backend.fileserver.files import File
+    from backend.fileserver.files import File, OpenNote
     from backend.fileserver.readiness import Readiness
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,11 @@ class Channel:
         self._arrivals: Final = readiness.watch(listener.fileno())
         self._client: Client | None = None
         self._waiting = 0
+        self._address = listener.getsockname()
+        self.changed: set[ChannelFile] | None = None
+        """Those that became others, where somebody keeps account of it for the next process."""
+        self.accepting: Callable[[], None] = lambda: None
+        """Called then before a client is accepted."""
 
     def open(self, flags: int) -> MustWait[File]:
         """To be raised: the file is there when a client is.  ``flags`` are ``os.O_*``.
@@ -108,16 +114,49 @@ class Channel:
     def _accept(self) -> Client | None:
         """The next client that is still there.  Raises ``OSError``: EMFILE."""
         for _ in range(_PASSED_BY):
+            self.accepting()
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return None
-            client = Client(connection, self._readiness)
+            client = Client(connection, self._readiness, outlives=self.changed is not None)
             if not client.left_silently():
                 log.info("channel %s: a client", self.name)
                 return client
             client.close()
         return None
+
+    def adopt(self, fd: int, note: OpenNote, answered: int) -> ChannelFile:
+        """A file that another process had open of the client ``fd``, of whose bytes so many were
+        answered and may not have been taken.  Raises ``OSError``, ``ValueError``.
+        """
+        client = self._client
+        if client is None or client.fileno() != fd:
+            client = self._client = self._adopted(fd)
+        if note.flags & select.EPOLLIN:
+            client.go_on(answered)
+        file = ChannelFile.adopted(self, client, note)
+        client.free &= ~note.flags
+        return file
+
+    def adopt_accepted(self, fd: int) -> bool:
+        """Whether ``fd`` is a client that another process has accepted; it is the next then."""
+        try:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+        except OSError:
+            return False
+        try:
+            mine = self._client is None and connection.getsockname() == self._address
+        except OSError:
+            mine = False
+        connection.detach()
+        if mine:
+            self._client = self._adopted(fd)
+        return mine
+
+    def _adopted(self, fd: int) -> Client:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+        return Client(connection, self._readiness, outlives=True)
 
     def _wait_no_more(self) -> None:
         self._waiting -= 1

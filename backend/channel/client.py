@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backend.channel.sending import SendRecord
     from backend.fileserver.readiness import Readiness
+
+
+_SO_PEEK_OFF: Final = 42  # asm-generic/socket.h
 
 
 class Client:
@@ -20,8 +24,20 @@ class Client:
     The two directions are handed out one by one, as a guest may have each open by itself.
     """
 
-    def __init__(self, connection: socket.socket, readiness: Readiness) -> None:
+    def __init__(
+        self, connection: socket.socket, readiness: Readiness, *, outlives: bool = False
+    ) -> None:
+        """``outlives``: another process goes on with it if this one dies.  Then what is received
+        is looked at first, and taken when whoever asked has the answer.
+        """
         self._connection: Final = connection
+        self._readiness: Final = readiness
+        self._outlives: Final = outlives
+        self.peeked = 0
+        """Bytes that were looked at, and not taken."""
+        self._closed = False
+        self._begun = False
+        """Whether it is known that nothing is looked at that was not asked for here."""
         self._watched: Final = readiness.watch(connection.fileno())
         self.free = select.EPOLLIN | select.EPOLLOUT
         """The directions that nobody in the guest has open."""
@@ -36,7 +52,7 @@ class Client:
     @property
     def closed(self) -> bool:
         """Whether it was hung up on."""
-        return self._connection.fileno() < 0
+        return self._closed
 
     def waiting(self, direction: int) -> bool:
         """Whether anybody in the guest waits to read or to write: who comes then waits behind."""
@@ -55,27 +71,64 @@ class Client:
         self._watched.want(sum(event for event, count in self._waiting.items() if count))
 
     def receive(self, buffers: Sequence[memoryview | bytearray]) -> int | None:
-        """What the client has sent; ``None`` if nothing now, 0 at its end."""
+        """What the client has sent; ``None`` if nothing now, 0 at its end.
+
+        Nothing, too, as long as an answer is on its way: what follows has to come after it.
+        """
         if self.closed:
             return 0
+        if self.peeked:
+            return None
+        if self._outlives and not self._begun:
+            self._begin()
+        flags = socket.MSG_DONTWAIT | (socket.MSG_PEEK if self._outlives else 0)
         try:
-            done = self._connection.recvmsg_into(buffers, 0, socket.MSG_DONTWAIT)[0]
+            done = self._connection.recvmsg_into(buffers, 0, flags)[0]
         except BlockingIOError:
             return None
         except ConnectionResetError:
             done = 0  # it left without reading all that it was sent
         if not done:
             self.hung_up = True
+        if self._outlives:
+            self.peeked = done
         return done
 
-    def send(self, buffers: Sequence[memoryview | bytes]) -> int | None:
+    def take(self) -> None:
+        """What was looked at has been answered."""
+        while self.peeked and not self._closed:
+            self.peeked -= len(self._connection.recv(self.peeked, socket.MSG_DONTWAIT))
+        if self.waiting(select.EPOLLIN):
+            self._readiness.nudge()
+
+    def go_on(self, answered: int) -> None:
+        """Another process had this client, and has answered so many bytes that it may not have
+        taken.  The kernel knows how many were looked at and are still there.  Raises ``OSError``.
+        """
+        left = self._connection.getsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF)
+        self.peeked = min(max(left, 0), answered)
+        self.take()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Look at what comes first, and have the kernel count what is looked at."""
+        self._connection.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
+        self._begun = True
+
+    def send(
+        self, buffers: Sequence[memoryview | bytes], record: SendRecord | None = None
+    ) -> int | None:
         """How much of ``buffers`` the client will be given; ``None`` if nothing fits now.
+
+        It is written down in ``record``.
 
         Raises ``OSError`` EPIPE when it takes nothing any more.
         """
         try:
             if self.closed:
                 raise BrokenPipeError
+            if record is not None:
+                return record.send(self._connection.fileno(), buffers)
             return self._connection.sendmsg(buffers, (), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return None
@@ -93,5 +146,6 @@ class Client:
 
     def close(self) -> None:
         """Hang up on it."""
+        self._closed = True
         self._watched.close()
-        self._connection.close()
+        self._readiness.later(self._connection.close)

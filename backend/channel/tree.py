@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from backend.channel.channel import Channel
+from backend.channel.file import KEPT
 from backend.fileserver.files import NO_CHANGE, Changes, Node
 from backend.fileserver.limits import Slots
 from backend.fileserver.local_files import MAX_OFFSET
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping, Sequence
 
-    from backend.fileserver.files import Device, File, Owner, Space
+    from backend.fileserver.files import Device, File, New, OpenNote, Owner, Space
     from backend.fileserver.parked import MustWait
     from backend.fileserver.qids import Status
     from backend.fileserver.readiness import Readiness
@@ -32,8 +33,12 @@ if TYPE_CHECKING:
 
 _MODES: Final = {Direction.BOTH: 0o600, Direction.TO_GUEST: 0o400, Direction.FROM_GUEST: 0o200}
 
-_QID_PATHS: Final = 0xFFFF << 48
+PREFIX: Final = 0xFFFF
+_QID_PATHS: Final = PREFIX << 48
 """The last of the prefixes that ``QidSpace`` numbers in order: 65,535 file systems come before."""
+
+_CHANNEL: Final = 1 << 31
+"""Of a node's note: its channel's number is the rest."""
 
 _COOKIES: Final = MAX_OFFSET - 0xFFFF
 """The channels' places in the root begin after this one.  No file system numbers an entry so high:
@@ -191,6 +196,39 @@ class ChannelTree(ForwardingTree):
 
     def statfs(self, node: Node) -> Space:
         return self.inner.statfs(self.root if isinstance(node, _ChannelNode) else node)
+
+    def note(self, node: Node) -> int:
+        if isinstance(node, _ChannelNode):
+            return _CHANNEL | node.qid.path & 0xFFFF
+        return self.inner.note(node)
+
+    def adopt(self, fd: int, note: int = 0) -> Node:
+        return self._channel(note).hold() if note & _CHANNEL else self.inner.adopt(fd, note)
+
+    def adopt_open(self, node: Node, fd: int, note: OpenNote) -> File:
+        if isinstance(node, _ChannelNode):
+            return node.channel.adopt(fd, note, KEPT.unpack(note.data)[-1])
+        file = self.inner.adopt_open(node, fd, note)
+        return _RootDirectory(file, self._entries()) if node is self.root else file
+
+    def locate(self, parent: Node, name: bytes) -> tuple[Node, bytes]:
+        self._check_new(parent, name)
+        return self.inner.locate(parent, name)
+
+    def finished(self, parent: Node, name: bytes, new: New) -> Qid | None:
+        self._check_new(parent, name)
+        return self.inner.finished(parent, name, new)
+
+    @property
+    def channels(self) -> list[Channel]:
+        """In order."""
+        return [node.channel for node in self._nodes.values()]
+
+    def _channel(self, note: int) -> _ChannelNode:
+        for node in self._nodes.values():
+            if note == self.note(node):
+                return node
+        raise OSError(errno.EBADF, "no such channel")
 
     def _entries(self) -> list[Dirent]:
         return [

@@ -106,6 +106,8 @@ class Connection:
             Tflush: self._flush,
             Tversion: self._version,
         }
+        self._beside: bytes | None = None
+        """The data of a Twrite that lies in no lane."""
         self._answers: dict[type[Message], Answer] = {Tversion: self._version}
         """Whatever may come now."""
 
@@ -149,13 +151,24 @@ class Connection:
         lane.notify()
         return head[:size]
 
-    def again(self, number: int, frame: bytes) -> None:
+    def again(self, number: int, frame: bytes, data: bytes | None = None) -> None:
         """Answer a request that came on a lane to a worker before this one, which took it.
 
-        Raises ``RingError``.
+        ``data`` is what a Twrite has beside it.  Raises ``RingError``.
         """
         size, kind, tag = _HEADER.unpack_from(frame)
-        self._answer(self.lanes[number], frame, size, kind, tag)
+        self._beside, lane = data, self.lanes[number]
+        # Of a reply that is published in place nobody else says whose it is.
+        lane.replying = frame
+        try:
+            self._answer(lane, frame, size, kind, tag)
+        finally:
+            self._beside, lane.replying = None, b""
+
+    def say(self, number: int, tag: Tag, outcome: Message | Exception) -> None:
+        """Give what a worker before this one was asked on a lane.  Raises ``RingError``."""
+        reply = self._refusal(tag, outcome) if isinstance(outcome, Exception) else encode(outcome)
+        self._send(self.lanes[number], reply)
 
     def resume(self, number: int, tag: Tag, answer: Deferred) -> None:
         """Answer on a lane what a worker before this one was about.  Raises ``RingError``."""
@@ -271,7 +284,7 @@ class Connection:
         elif size < len(head):
             head = head[:size]
         # A request that found no room last time was traced then.
-        if self._trace is not None and not lane.stalled:
+        if self._trace is not None and not lane.stalled and self._beside is None:
             beside = max(0, size - len(head))
             self._trace.request(
                 (head, *(lane.requests.slices(len(head), beside) if beside else ()))
@@ -346,7 +359,9 @@ class Connection:
 
     def _write(self, lane: Lane, request: Twrite) -> bytes | None:
         """Twrite: from the place of the request's data into the file."""
-        data = lane.requests.slices(_HEAD, request.count)
+        data: Sequence[memoryview] = lane.requests.slices(_HEAD, request.count)
+        if self._beside is not None:
+            data = (memoryview(self._beside),)
         try:
             if self._carrying is None:
                 done = io.write(self.session, request, data)

@@ -121,6 +121,8 @@ class OpenNote(NamedTuple):
     """The directory that it was created in, where that is to be synced in the end."""
     serial: int = 0
     """Of a file that is pending, which one."""
+    data: bytes = b""
+    """Of a channel: where it has come to."""
 
 
 class Changes(NamedTuple):

@@ -14,7 +14,7 @@ from protocol.ninep.codec import encode
 from protocol.ninep.messages import Rflush
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from backend.fileserver.deferred import Deferred
     from backend.fileserver.lane import Lane
@@ -97,11 +97,11 @@ class InFlight:
                 ended.append(Finished(task.lane, task.tag, outcome, not task.forgotten))
         return ended
 
-    def unparked(self) -> list[Finished]:
+    def unparked(self) -> Iterator[Finished]:
         """What has been waited for long enough."""
         return _finished(self._parked)
 
-    def announced(self) -> list[Finished]:
+    def announced(self) -> Iterator[Finished]:
         """What waited for a descriptor and has been given."""
         return _finished(self._announced)
 
@@ -128,5 +128,6 @@ class InFlight:
         self._offload.close()
 
 
-def _finished(parked: ParkedRequests) -> list[Finished]:
-    return [Finished(waiting.lane, waiting.tag, outcome) for waiting, outcome in parked.finished()]
+def _finished(parked: ParkedRequests) -> Iterator[Finished]:
+    for waiting, outcome in parked.finished():
+        yield Finished(waiting.lane, waiting.tag, outcome)

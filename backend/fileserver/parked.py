@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from backend.fileserver.lane import Lane
     from protocol.ninep.ids import Tag
@@ -110,18 +110,17 @@ class ParkedRequests:
         self._entries.append(Waiting(lane, tag, parked, self._clock() + parked.seconds))
         return None
 
-    def finished(self) -> list[tuple[Waiting, Message | Payload | Exception]]:
-        """Those that need wait no longer, in order of arrival: the reply, or what was raised."""
+    def finished(self) -> Iterator[tuple[Waiting, Message | Payload | Exception]]:
+        """Those that need wait no longer, in order of arrival: the reply, or what was raised.
+
+        Each is to be answered before the next is asked.
+        """
         now = self._clock()
-        waiting, ended = [], []
-        for entry in self._entries:
+        for entry in list(self._entries):
             outcome = _outcome(entry.parked, overdue=now >= entry.deadline)
-            if outcome is None:
-                waiting.append(entry)
-            else:
-                ended.append((entry, outcome))
-        self._entries = waiting
-        return ended
+            if outcome is not None:
+                self._entries.remove(entry)
+                yield entry, outcome
 
     def cancel(self, tag: Tag) -> None:
         """The client wants no reply on this tag, and gets none."""

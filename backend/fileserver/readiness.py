@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Readiness:
@@ -16,6 +19,17 @@ class Readiness:
     def __init__(self) -> None:
         self._poll: Final = select.epoll()
         self._nudge: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._nudge, select.EPOLLIN)
+        self.later: Callable[[Callable[[], None]], None] = _at_once
+        """What ends a descriptor; a journal keeps it for a while."""
+
+    def begin_again(self) -> None:
+        """Watch nothing: what is watched was another process's wish, which shared the descriptor.
+
+        Raises ``OSError``.
+        """
+        with select.epoll() as poll:
+            os.dup2(poll.fileno(), self._poll.fileno(), inheritable=False)
         self._poll.register(self._nudge, select.EPOLLIN)
 
     def fileno(self) -> int:
@@ -41,6 +55,10 @@ class Readiness:
         """Give the descriptors back."""
         self._poll.close()
         os.close(self._nudge)
+
+
+def _at_once(call: Callable[[], None]) -> None:
+    call()
 
 
 class Watched:

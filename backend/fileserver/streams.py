@@ -48,6 +48,15 @@ class ShortReads:
         # from a new read, and to take that for asking on would be to end the file for its reader.
         return self._count - self._done <= count < self._count
 
+    @property
+    def kept(self) -> tuple[int, int, int]:
+        """What ``restore`` has to know."""
+        return self._offset, self._count, self._done
+
+    def restore(self, offset: int, count: int, done: int) -> None:
+        """Go on from where another process has come to."""
+        self._offset, self._count, self._done = offset, count, done
+
     def answered(self, offset: int, count: int, done: int) -> None:
         """``done`` of ``count`` bytes were the answer."""
         if 0 < done < count:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from backend.channel.file import LateSend
 from backend.fileserver import io
 from backend.fileserver.dotu.listing import StatDirectory
-from backend.journal.once import ONCE, appended
+from backend.journal.debts import send_debt
+from backend.journal.once import NOTHING, ONCE, appended
 from backend.journal.once_dotu import ONCE_DOTU
 from backend.journal.writer import Attended
 from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Twrite
@@ -15,6 +17,8 @@ from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Twrite
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from backend.channel.file import ChannelFile
+    from backend.channel.sending import SendRecord
     from backend.fileserver.files import Closing
     from backend.fileserver.lane import Lane
     from backend.fileserver.session import Session
@@ -45,6 +49,9 @@ class Carrier:
         self._point = point
         self._closing: tuple[Closing, int] | None = None
         """The file whose end the reply to a Tclunk waits for, and its qid path."""
+        self._late: LateSend | None = None
+        """What a Twrite to a channel waits with."""
+        self._again: SendRecord | None = None
 
     def serve(self, lane: int | None) -> None:
         self._writer.serve(lane)
@@ -55,6 +62,10 @@ class Carrier:
         if type(request) is Tclunk and self._closing is not None:
             closing = writer.closing(*self._closing)
             writer.debts.owe_closing(commit, number, request.tag, closing)
+        elif type(request) is Twrite and self._late is not None:
+            late, self._late = self._late, None
+            debt = send_debt(number, request, writer.session.fids)
+            late.record = writer.debts.owe_send(commit, debt, frame, late.kept)
         else:
             writer.debts.owe_request(commit, number, request, frame, writer.session.fids)
 
@@ -115,6 +126,8 @@ class Carrier:
         attended = self._writer.attended.get(request.fid)
         if attended is None:
             return io.write(session, request, buffers)
+        if Attended.SENDS in attended:
+            return self._send(lane, session, request, buffers)
         if Attended.APPENDS not in attended:
             self._writer.touch(request)
             return io.write(session, request, buffers)
@@ -132,6 +145,37 @@ class Carrier:
         done = appended(state, session.tree, b"".join(buffers), begun)
         rest = _after(buffers, done)
         return done + (io.write(session, request, rest) if rest else 0)
+
+    def send_again(self, record: SendRecord) -> None:
+        """The Twrite that comes next is one that a worker before us has let wait."""
+        self._again = record
+
+    def _send(
+        self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]
+    ) -> int:
+        """To a channel's client, once; or, as it may be that it has to wait, not yet."""
+        file = cast("ChannelFile", session.fids[request.fid].file)
+        record, self._again = self._again, None
+        if record is None:
+            begun = self._begun(lane, request)
+            record = self._writer.sent(lane)
+            sent = None if begun is None else record.sent
+            if sent is not None:
+                return sent
+            record.begin()
+            self._writer.begin(lane, TYPE_NUMBERS[Twrite], NOTHING)
+            self._point("begun")
+        file.record = record
+        try:
+            done = io.write(session, request, buffers)
+        except LateSend as wait:
+            wait.record = record
+            self._late = wait
+            raise
+        finally:
+            file.record = None
+        self._point("done")
+        return done
 
     def _begun(self, lane: Lane, request: Any) -> Begun | None:  # noqa: ANN401 -- any message
         """What the worker before us knew of this request when it began it.

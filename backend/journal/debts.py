@@ -11,17 +11,29 @@ while there is any, no worker can go on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from backend.journal.layout import ENDED, MAX_NAME, REPLY, REQUEST, Slot
+from backend.channel.sending import RECORD, SendRecord
+from backend.journal.layout import ENDED, GONE, MAX_NAME, REPLY, REQUEST, Slot
 from protocol.ninep.codec import HEADER_SIZE
 from protocol.ninep.ids import NOFID, Fid, Tag
-from protocol.ninep.messages import TYPE_NUMBERS, Tflush, Tfsync, Tlock, Twstat
+from protocol.ninep.messages import (
+    TYPE_NUMBERS,
+    Tflush,
+    Tfsync,
+    Tlock,
+    Tlopen,
+    Topen,
+    Tread,
+    Twrite,
+    Twstat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from backend.fileserver.fids import FidState
+    from backend.journal.values import Room, Values
     from protocol.ninep.messages import Message
 
     Fids = Mapping[Fid, FidState]
@@ -30,6 +42,19 @@ MOST: Final = 512
 """Debts that are written down at once: more than requests are let run, wait, or be flushed
 (``offload.SLOTS``, ``parked.MAX_PARKED``, ``flush.MAX_HELD``).  The others are lost."""
 
+
+_STANDING: Final = (Tfsync, Twstat, Tlock, Tread, Twrite, Tlopen, Topen)
+"""Requests that stand on a fid, and are answered later, if at all, for its sake."""
+
+
+def _kinds(*kinds: type[Message]) -> frozenset[bytes]:
+    return frozenset(bytes([TYPE_NUMBERS[kind]]) for kind in kinds)
+
+
+_WRITING: Final = _kinds(Twrite)
+_OPENING: Final = _kinds(Tlopen, Topen)
+_OF_STREAMS: Final = _kinds(Tread, Twrite, Tlopen, Topen)
+"""By the types in their headers: what waits for a stream's other end."""
 
 _RUNNING: Final = tuple(TYPE_NUMBERS[kind] for kind in (Tfsync, Twstat, Tflush))
 
@@ -52,6 +77,12 @@ class Debt:
     """How many came before."""
     stands_on: object = None
     """What the fid stood for when it was asked."""
+    frame: bytes = b""
+    """The message, if that is not all in blocks."""
+    flags: int = 0
+    room: Room | None = None
+    size: int = 0
+    """Of what lies in blocks."""
     closing: ClosingFile | None = None
     """Of a fid that was clunked: how its file is written down."""
 
@@ -80,8 +111,14 @@ def _tag(message: bytes) -> int:
 class Debts:
     """All of one worker's, oldest first."""
 
-    def __init__(self, write: Callable[[Slot], int], retire: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Slot], int],
+        retire: Callable[[int, int], None],
+        values: Values,
+    ) -> None:
         """``write`` puts a slot where it holds from its commit on, ``retire`` ends one with one."""
+        self._values = values
         self._write = write
         self._retire = retire
         self.owed: Final[list[Debt]] = []
@@ -95,11 +132,41 @@ class Debts:
         self, commit: int, lane: int, request: Message, frame: bytes, fids: Fids
     ) -> None:
         """A request was taken that is answered later."""
-        fid = request.fid if isinstance(request, Tfsync | Twstat | Tlock) else NOFID
+        fid = request.fid if isinstance(request, _STANDING) else NOFID
         again = fid != NOFID or isinstance(request, Tflush)
         parked = not isinstance(request, Tfsync | Twstat | Tflush)
         debt = Debt(lane, request.tag, REQUEST, fid, parked, stands_on=_stand(fids, fid))
         self._owe(commit, debt, frame if again else None)
+
+    def owe_send(self, commit: int, debt: Debt, frame: bytes, data: bytes) -> SendRecord | None:
+        """A Twrite to a channel was taken, which sends ``data`` when there is room.
+
+        Where that is to be written down; ``None``: nowhere.
+        """
+        room = debt.room = self._values.hold(RECORD + len(data))
+        self._owe(commit, debt, None if room is None else frame)
+        if room is None:
+            return None
+        debt.size = RECORD + len(data)
+        memory = self._values.memory(room)
+        memory[RECORD : debt.size] = data
+        record = SendRecord(memory[:RECORD])
+        record.begin()
+        self._rewrite(debt, commit)
+        return record
+
+    def waiting_send(self, slot: Slot, debt: Debt) -> tuple[SendRecord, bytes]:
+        """What ``owe_send`` was told.  Raises ``ValueError``."""
+        if debt.room is None or slot.dev < RECORD:
+            raise ValueError("a write without data")
+        memory = self._values.memory(debt.room)
+        return SendRecord(memory[:RECORD]), bytes(memory[RECORD : slot.dev])
+
+    def message(self, slot: Slot, debt: Debt) -> bytes:
+        """A message, wherever it lies."""
+        if debt.kind == REPLY and debt.room is not None:
+            return bytes(self._values.memory(debt.room)[: slot.dev])
+        return slot.name[: slot.length]
 
     def owe_reply(self, commit: int, lane: int, tag: Tag, reply: bytes) -> None:
         """A reply found no room."""
@@ -140,6 +207,8 @@ class Debts:
         held = sorted(slots, key=lambda entry: entry[1].place)
         for index, slot in held:
             debt = _ended(slot) if slot.kind == ENDED else _message(slot, fids)
+            if slot.ino and slot.kind != ENDED:
+                debt.room, debt.size = self._values.held(slot.ino - 1, slot.dev), slot.dev
             if not 0 <= debt.lane < lanes:
                 raise ValueError("what is owed is no ring's")
             debt.slot = index
@@ -177,29 +246,44 @@ class Debts:
     def fid_changed(self, commit: int, fid: Fid, fids: Fids) -> None:
         """What stood on a fid may stand on something that no fid leads to."""
         for debt in self.owed:
-            if debt.fid == fid and debt.slot is not None and debt.stands_on != _stand(fids, fid):
+            if debt.fid != fid or debt.slot is None or debt.stands_on == _stand(fids, fid):
+                continue
+            if debt.frame[4:5] not in _OF_STREAMS:
                 self._retire(debt.slot, commit)
                 debt.slot = None
                 self.lost += 1
+            elif not _has_opened(debt, fids):
+                # It hears that its fid is gone, whoever tells it.
+                debt.flags |= GONE
+                self._rewrite(debt, commit)
 
     def _owe(self, commit: int, debt: Debt, frame: bytes | None) -> None:
         """``frame`` is what to write down, ``None`` where that would not do."""
-        if frame is None or len(frame) >= MAX_NAME or len(self.owed) >= MOST:
+        if frame is not None and len(frame) >= MAX_NAME:
+            room = debt.room = self._values.hold(len(frame))
+            if room is not None:
+                debt.size = len(frame)
+                self._values.memory(room)[: len(frame)] = frame
+            frame = None if room is None or debt.kind != REPLY else b""
+        if frame is None or len(self.owed) >= MOST:
             self.lost += 1
         else:
             self._order += 1
-            debt.order = self._order
-            slot = Slot(
-                *(commit, 0, 0, 0, debt.kind, len(frame), debt.fid),
-                *(debt.lane, debt.tag, 0, 0, debt.order, frame),
-            )
-            debt.slot = self._write(slot)
+            debt.order, debt.frame = self._order, frame
+            debt.slot = self._write(_slot(debt, commit))
         self.owed.append(debt)
+
+    def _rewrite(self, debt: Debt, commit: int) -> None:
+        if debt.slot is not None:
+            self._retire(debt.slot, commit)
+            debt.slot = self._write(_slot(debt, commit))
 
     def _end(self, debt: Debt, commit: int) -> None:
         self.owed.remove(debt)
         if debt.closing is not None:
             self.closings.remove(debt)
+        if debt.room is not None:
+            self._values.give(debt.room)
         if debt.slot is None:
             self.lost -= 1
         else:
@@ -213,9 +297,36 @@ class Owed(NamedTuple):
     slot: Slot
 
 
+def send_debt(lane: int, request: Twrite, fids: Fids) -> Debt:
+    """For ``owe_send``."""
+    stands_on = _stand(fids, request.fid)
+    return Debt(lane, request.tag, REQUEST, request.fid, parked=True, stands_on=stands_on)
+
+
 def _stand(fids: Fids, fid: Fid) -> object:
     state = fids.get(fid)
     return None if state is None else (state, state.file)
+
+
+def _slot(debt: Debt, commit: int) -> Slot:
+    block = 0 if debt.room is None else debt.room.start + 1
+    return Slot(
+        *(commit, 0, debt.size, block, debt.kind, len(debt.frame), debt.fid),
+        *(debt.lane, debt.tag, debt.flags, 0, debt.order, debt.frame),
+    )
+
+
+def _has_opened(debt: Debt, fids: Fids) -> bool:
+    """Whether the fid is open because of this request."""
+    state = fids.get(debt.fid)
+    before = cast("tuple[FidState, object] | None", debt.stands_on)
+    return (
+        debt.frame[4:5] in _OPENING
+        and state is not None
+        and before is not None
+        and state is before[0]
+        and state.is_open
+    )
 
 
 def _ended(slot: Slot) -> Debt:
@@ -224,9 +335,13 @@ def _ended(slot: Slot) -> Debt:
 
 def _message(slot: Slot, fids: Fids) -> Debt:
     message = slot.name[: slot.length]
-    if int.from_bytes(message[:4], "little") != slot.length or slot.length < HEADER_SIZE:
-        raise ValueError("what is owed is no message")
-    parked = slot.kind == REQUEST and message[4] not in _RUNNING
     fid = Fid(slot.key)
-    stands_on = _stand(fids, fid)
-    return Debt(slot.node, Tag(slot.file), slot.kind, fid, parked, stands_on=stands_on)
+    if slot.kind == REQUEST or not slot.ino:
+        size = int.from_bytes(message[:4], "little")
+        whole = size == slot.length or (message[4:5] in _WRITING and size > slot.length)
+        if slot.length < HEADER_SIZE or not whole:
+            raise ValueError("what is owed is no message")
+    parked = slot.kind == REQUEST and message[4] not in _RUNNING
+    debt = Debt(slot.node, Tag(slot.file), slot.kind, fid, parked, stands_on=_stand(fids, fid))
+    debt.frame, debt.flags = message, slot.flags
+    return debt

@@ -27,8 +27,8 @@ class Uncovered(IntEnum):
 
 
 WHY_UNCOVERED: Final[dict[int, str]] = {
-    Uncovered.WAITING: "a request waits for a file that its fid stands for no more, or a long reply"
-    " for room",
+    Uncovered.WAITING: "a request waits that is too long, or for a file that its fid stands for no"
+    " more; or a reply waits for room, and more does than is kept",
     Uncovered.ODD: "a fid stands for a file of another file system, or for one of more attributes"
     " than there is room for",
 }

@@ -1,4 +1,4 @@
-"""Layout of a journal, version 3: a header, two commits, a begun request of each lane, and slots.
+"""Layout of a journal, version 4: a header, two commits, a begun request of each lane, and slots.
 
 ``construct`` has the definition; what a worker writes for each request goes through a ``struct``
 that a test holds to it.  All numbers are little-endian and naturally aligned, so that the one
@@ -13,7 +13,9 @@ from typing import Final, NamedTuple
 
 from construct import Array, Bytes, Const, Int8ul, Int32sl, Int32ul, Int64ul, Padding, Struct
 
-VERSION: Final = 3
+from backend.channel.sending import RECORD
+
+VERSION: Final = 4
 READABLE: Final = frozenset((VERSION,))
 """Versions that a worker of this code can go on from.  A change that an older or newer worker would
 read wrongly takes a new number; the number before it stays here for as long as workers that write
@@ -95,7 +97,14 @@ closed yet, there is the same, but ``key`` is the lane and the tag, ``place`` co
 is owed, and where there is no ``file`` any more, ``node`` is a directory that is still to be
 synced, or -1.  Of a file that is pending ``node`` and ``file`` are its descriptors, ``parent`` and
 ``name`` where it is to appear, ``key`` its serial, ``user`` the descriptor of the file that it is
-to replace, ``place`` that one's qid path, and ``dev`` where a write is missing."""
+to replace, ``place`` that one's qid path, and ``dev`` where a write is missing.
+
+What is too long for ``name`` lies in blocks: ``ino`` is the first one, from 1 on, and ``dev`` says
+how many bytes.  Of a reply it is the message; of a Twrite that waits, the record of its sending
+(``channel.sending``) and then the data.  Of a channel's file ``name`` is ``channel.file.KEPT``."""
+
+GONE = 1
+"""A flag of a request that was taken: the fid that it stands on is another's, or nobody's."""
 
 DISCARDED = 1
 """A flag of a file that is pending: it is not to appear."""
@@ -125,6 +134,10 @@ BEGUN_AT: Final = COMMITS_AT + 2 * COMMIT_SIZE
 BEGUN_SIZE: Final[int] = BEGUN.sizeof()
 """One for each lane: a worker may have to serve another lane's before it comes to the one in which
 its predecessor died."""
+SENT_AT: Final = -(-(BEGUN_AT + MAX_LANES * BEGUN_SIZE) // 64) * 64
+"""For each lane the record of the Twrite to a channel that it is about (``channel.sending``)."""
+ACCEPTED_AT: Final = SENT_AT + MAX_LANES * RECORD
+"""For each channel the commit that comes next, since a client was about to be accepted."""
 SLOTS_AT: Final = 4096
 SLOT_SIZE: Final[int] = SLOT.sizeof()
 

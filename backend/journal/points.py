@@ -8,6 +8,7 @@ from backend.journal.carrying import no_point
 from backend.journal.layout import COMMITTED_WORD
 
 if TYPE_CHECKING:
+    from backend.channel.client import Client
     from backend.fileserver.lane import Lane
     from backend.journal.carrying import Point
     from backend.journal.writer import Writer
@@ -47,6 +48,14 @@ class _MarkedWords:
 def mark_commits(writer: Writer, point: Point) -> None:
     """Have ``point`` called when all of a commit is written but its number."""
     if point is not no_point:
+        take = writer.streams.take_from
+
+        def marked(client: Client) -> None:
+            point("true")
+            take(client)
+            point("taken")
+
+        writer.streams.take_from = marked  # type: ignore[method-assign]  # a test's wish
         writer.words = _MarkedWords(writer.words, point)  # type: ignore[assignment]  # it is stored to
 
 

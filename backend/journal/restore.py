@@ -6,8 +6,6 @@ believed no further than that process could have gone itself.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -43,7 +41,7 @@ from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterable, Iterator
 
     from backend.fileserver.deferred import Steps
     from backend.fileserver.files import Closing, Node
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
     from backend.journal.debts import Debt, Owed
     from backend.journal.layout import Begun
 
-_STRAYS: Final = 256
-"""More descriptors than one request has open beside those of the fids."""
 
 _OWED: Final = (REQUEST, REPLY, ENDED)
 _NOBODY: Final = NO_CHANGE & 0xFFFF_FFFF
@@ -138,18 +134,21 @@ def restore(writer: Writer, session: Session) -> Unfinished:
         for index in (pair.consumed, pair.produced)
     ]
     begun = [journal.begun(lane) for lane in range(journal.lanes)]
-    return Unfinished(begun, owed, closings, frozenset(_descriptors(slots)) | nodes.descriptors)
+    return Unfinished(begun, owed, closings, frozenset(_descriptors(slots)))
 
 
-def close_strays(known: Collection[int]) -> None:
-    """Close what the worker before us had just opened, or was about to close: all but ``known``.
-
-    The kernel gives the lowest number that is free, so none is far above those.
+def adopt_accepted(writer: Writer, strays: Iterable[int]) -> frozenset[int]:
+    """Clients of channels that the worker before us had just accepted, of descriptors that nothing
+    else tells of: they wait for their turn now.
     """
-    for fd in range(max(known) + _STRAYS):
-        if fd not in known:
-            with contextlib.suppress(OSError):
-                os.close(fd)
+    accepting = [
+        channel
+        for number, channel in enumerate(writer.streams.channels)
+        if writer.streams.was_accepting(number)
+    ]
+    return frozenset(
+        fd for fd in strays if any(channel.adopt_accepted(fd) for channel in accepting)
+    )
 
 
 def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
@@ -276,15 +275,11 @@ class Nodes:
         self._tree = tree
         self._nodes: dict[int, Node] = {tree.root.fd: tree.root.hold()}
 
-    @property
-    def descriptors(self) -> frozenset[int]:
-        """Those that were adopted."""
-        return frozenset(self._nodes)
-
     def note(self, slot: Slot) -> OpenNote:
         """What a slot says of an open file.  Raises ``OSError`` as ``at``."""
         parent = None if slot.parent < 0 else self.at(slot.parent)
-        return OpenNote(slot.opened, parent, slot.serial)
+        data = b"" if slot.flags & LISTED else slot.name[: slot.length]
+        return OpenNote(slot.opened, parent, slot.serial, data)
 
     def at(self, fd: int, path: int | None = None, note: int = 0) -> Node:
         """Raises ``OSError`` where the descriptor is not of the file that it was of."""

@@ -26,7 +26,7 @@ _LENGTH_BITS: Final = 32
 class Room(NamedTuple):
     """Where a fid's value lies, in blocks."""
 
-    value: Value
+    value: Value | None
     start: int
     blocks: int
 
@@ -46,7 +46,7 @@ class Values:
         """Write down what ``value`` is now; in which block, or ``None`` where there is no room."""
         room = self.rooms.get(fid)
         if room is None or room.value is not value:
-            room = self._room(value)
+            room = self._room(value.size, value)
             if room is None:
                 return None
             self.rooms[fid] = room
@@ -59,6 +59,27 @@ class Values:
         """The fid is another, or none, from the next commit on, ``unless`` this is its value."""
         if self.rooms[fid].value is not unless:
             self._retired.append(self.rooms.pop(fid))
+
+    def hold(self, size: int) -> Room | None:
+        """Blocks for so many bytes; ``None`` where there are none."""
+        return self._room(size, None)
+
+    def held(self, start: int, size: int) -> Room:
+        """Those that the worker before us held.  Raises ``ValueError`` where there are none."""
+        count = _blocks(size)
+        if start < 0 or start + count > BLOCKS:
+            raise ValueError("what is owed lies nowhere")
+        self._taken[start : start + count] = b"\1" * count
+        return Room(None, start, count)
+
+    def memory(self, room: Room) -> memoryview:
+        """The bytes of blocks that are held."""
+        at = self._at + room.start * BLOCK
+        return memoryview(self._memory)[at : at + room.blocks * BLOCK]
+
+    def give(self, room: Room) -> None:
+        """Blocks are free from the next commit on."""
+        self._retired.append(room)
 
     def committed(self) -> None:
         """What was retired is free."""
@@ -84,8 +105,8 @@ class Values:
         self.rooms[fid] = Room(value, start, count)
         return value
 
-    def _room(self, value: Value) -> Room | None:
-        count = _blocks(value.size)
+    def _room(self, size: int, value: Value | None) -> Room | None:
+        count = _blocks(size)
         start = self._taken.find(bytes(count))
         if start < 0:
             return None

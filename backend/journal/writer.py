@@ -21,6 +21,9 @@ from enum import Flag, auto
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from backend.channel.file import ChannelFile
+from backend.channel.sending import RECORD, SendRecord
+from backend.channel.tree import PREFIX, ChannelTree
 from backend.fileserver.dotu.listing import StatDirectory
 from backend.fileserver.files import UNOPENED
 from backend.fileserver.policies.atomic_commit import AtomicCommitTree
@@ -45,6 +48,7 @@ from backend.journal.layout import (
     Slot,
 )
 from backend.journal.pending_files import pending_slot
+from backend.journal.streams import Streams
 from backend.journal.touched import touched
 from backend.journal.values import Values, value_slot
 from protocol.xenpv.ring import INDEX_MASK
@@ -77,6 +81,8 @@ class Attended(Flag):
     """It goes to the file's end, wherever that is."""
     VALUE = auto()
     """It is of an attribute's value, which is written down."""
+    SENDS = auto()
+    """It is sent to a channel's client."""
     UNTOUCHED = auto()
     """It is the first, and that it has been is written down."""
 
@@ -102,12 +108,12 @@ class Writer:
         self.free: Final[list[int]] = []
         self.used = 0
         self.number = journal.committed
-        self.debts: Final = Debts(self._write, self._retire)
+        self.values: Final = Values(journal.memory, layout.values_at(journal.slots))
+        self.debts: Final = Debts(self._write, self._retire, self.values)
         self._owed = self.debts.owed
         self.locks: Final = HeldLocks(self._write, self._retire)
         self._locks_changed: set[Holder] = set()
         session.locks.changed = self._locks_changed
-        self.values: Final = Values(journal.memory, layout.values_at(journal.slots))
         self._rooms = self.values.rooms
         self.session: Final = session
         self._odd: Final[set[Fid]] = set()
@@ -115,7 +121,7 @@ class Writer:
         self._retired: list[int] = []
         self._unclosed: list[int] = []
         self._later: list[Callable[[], None]] = []
-        self._prefixes = innermost(session.tree).prefixes
+        self._prefixes = {*range(innermost(session.tree).prefixes), PREFIX}
         self.begun: Lane | None = None
         """The lane whose request is being served of which the journal says how it began."""
         self._memory = journal.memory
@@ -131,6 +137,8 @@ class Writer:
         self._pending_changed: set[Pending] = set()
         if atomic is not None:
             atomic.pending.changed = self._pending_changed
+        self.streams: Final = Streams(self, layer(session.tree, ChannelTree))
+        self._streams_changed = self.streams.changed
 
     def serve(self, lane: int | None) -> None:
         """Requests of this lane, or none, are looked at: which one a crash is due to."""
@@ -168,7 +176,13 @@ class Writer:
         """Make true what was done: ``consumed`` bytes of a request, ``produced`` of a reply."""
         self.number = number = self.number + 1
         session = self.session
-        if self._touched or session.places.changed or self._locks_changed or self._pending_changed:
+        if (
+            self._touched
+            or session.places.changed
+            or self._locks_changed
+            or self._pending_changed
+            or self._streams_changed
+        ):
             self._note(number)
         if self._owed and lane.replying:
             self.debts.paid(number, self.lane_number(lane), lane.replying)
@@ -192,6 +206,8 @@ class Writer:
             *indices,
         )
         self.words[layout.COMMITTED_WORD] = number
+        if self.streams.answered:
+            self.streams.take()
         if consumed and lane is self.begun:
             # By now it is another request's place; and were it left, it would come round again.
             self.end_begun(lane)
@@ -222,7 +238,10 @@ class Writer:
 
     def note_append(self, fid: Fid, file: File) -> None:
         """Find out whether a fid's file is written at its end, wherever that is."""
-        if file.writable and fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND:
+        if isinstance(file, ChannelFile):
+            if file.writable:
+                self._attend(fid, Attended.SENDS)
+        elif file.writable and fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND:
             self._attend(fid, Attended.APPENDS)
 
     def _uncovered(self) -> Uncovered:
@@ -251,6 +270,8 @@ class Writer:
             if fid in table:
                 self._note_fid(fid, table[fid], number)
         self._touched.clear()
+        if self._streams_changed:
+            self.streams.note(number)
         changed = self.session.places.changed
         if changed:
             self._note_places(changed, number)
@@ -284,34 +305,51 @@ class Writer:
     def _note_fid(self, fid: Fid, state: FidState, number: int) -> None:
         file, node, place = state.file, state.node, state.place
         kind = type(file)
-        opened, flags, position = _NO_FILE, REMOVED if state.remove_on_close else 0, b""
-        note: OpenNote | None = None
-        if kind is StatDirectory:
-            opened, flags = file.fileno(), flags | LISTED
-            position = POSITION.pack(*cast("StatDirectory", file).position)
-        elif kind is not ValueReader and kind is not ValueWriter and file is not UNOPENED:
-            opened, note = file.fileno(), file.note()
-            if note is None:
-                self._odd.add(fid)
-            self.note_append(fid, file)
-            if note is not None and note.flags & UNTOUCHED:
-                self._attend(fid, Attended.UNTOUCHED)
-        if node.qid.path >> _PREFIX_BITS >= self._prefixes:
+        if node.qid.path >> _PREFIX_BITS not in self._prefixes:
             self._odd.add(fid)
         where = 0
         if place is not None:
             known = self.places.get(place)
             where = self._note_place(place, 0, number) if known is None else known.key
-        user = state.uid & 0xFFFF_FFFF
+        flags, user = REMOVED if state.remove_on_close else 0, state.uid & 0xFFFF_FFFF
         slot = Slot(
-            *(number, 0, 0, node.qid.path, FID, len(position), fid),
-            *(node.fd, opened, flags, user, where, position, self.session.tree.note(node)),
+            *(number, 0, 0, node.qid.path, FID, 0, fid),
+            *(node.fd, _NO_FILE, flags, user, where, b"", self.session.tree.note(node)),
         )
-        if note is not None:
-            slot = _with_note(slot, note)
-        if kind is ValueReader or kind is ValueWriter:
+        if kind is StatDirectory:
+            position = POSITION.pack(*cast("StatDirectory", file).position)
+            slot = slot._replace(
+                file=file.fileno(), flags=flags | LISTED, length=len(position), name=position
+            )
+        elif kind is ValueReader or kind is ValueWriter:
             slot = self._with_value(slot, fid, cast("ValueReader | ValueWriter", file))
+        elif file is not UNOPENED:
+            slot = self._with_file(slot, fid, file)
         self.fids[fid] = self._write(slot)
+        if kind is ChannelFile:
+            self.streams.noted(cast("ChannelFile", file), fid, self.fids[fid])
+
+    def _with_file(self, slot: Slot, fid: Fid, file: File) -> Slot:
+        self.note_append(fid, file)
+        slot, note = slot._replace(file=file.fileno()), file.note()
+        if note is None:
+            self._odd.add(fid)
+            return slot
+        if note.data:
+            return _with_note(slot, note)._replace(name=note.data, length=len(note.data))
+        if note.flags & UNTOUCHED:
+            self._attend(fid, Attended.UNTOUCHED)
+        return _with_note(slot, note)
+
+    def note_again(self, fid: Fid, number: int) -> None:
+        """Write down what a fid is now: the same file, which has gone on."""
+        self._retire(self.fids.pop(fid, None), number)
+        self._note_fid(fid, self.session.fids[fid], number)
+
+    def sent(self, lane: Lane) -> SendRecord:
+        """Where the Twrite is written down that this lane is about."""
+        at = layout.SENT_AT + self.lane_number(lane) * RECORD
+        return SendRecord(memoryview(self._memory)[at : at + RECORD])
 
     def _with_value(self, slot: Slot, fid: Fid, value: ValueReader | ValueWriter) -> Slot:
         self.note_value(fid, value)

@@ -149,9 +149,7 @@ class Device:
             self._wake()
             done(outcome)
 
-        upgrade = self._upgrade = Upgrade(
-            *(self.key, worker, record, self._services), done=ended, changed=self._wake
-        )
+        upgrade = self._upgrade = Upgrade(self.key, worker, record, self._services, ended)
         try:
             upgrade.begin(self._nodes, seen)
         except OSError:
@@ -308,7 +306,7 @@ class Device:
                 services.config.timeouts,
                 changed=self._wake,
             )
-            self.worker.recovers = settings.keeper
+            self.worker.recovers = settings.handed_over
 
     def _say(self, seen: Seen, state: XenbusState) -> None:
         if state is XenbusState.CONNECTED:

@@ -86,20 +86,14 @@ class Upgrade:
         worker: Worker,
         record: Record,
         services: Services,
-        *,
         done: Callable[[Outcome], None],
-        changed: Callable[[], None],
     ) -> None:
-        """``done`` is called once, when one of the two workers has ended or is about to.
-
-        From then on ``changed`` is called whenever the phase of the one that took over has changed.
-        """
+        """``done`` is called once, when one of the two workers has ended or is about to."""
         self._key = key
         self._worker = worker
         self._before = record
         self._services = services
         self._done = done
-        self._changed = changed
         self._stage = _Stage.PREPARING
         self.settings: WorkerSettings | None = None
         self._seen: Seen | None = None
@@ -118,7 +112,7 @@ class Upgrade:
             return
         offers = nodes.read_rings(seen, services.offer)
         settings = services.worker_settings(self._key, nodes.read_share(), offers)
-        if not settings.keeper:
+        if not settings.handed_over:
             self._end(Outcome(False, "recovery is off in the configuration", "set recovery = true"))
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -176,11 +170,9 @@ class Upgrade:
     def _look(self) -> None:
         """The new worker's phase has changed."""
         successor = self.successor
-        if successor is None:
+        if successor is None or self._stage is _Stage.OVER:
             return
-        if self._stage is _Stage.OVER:
-            self._changed()
-        elif successor.phase is WorkerPhase.SERVING and self._stage is _Stage.HANDING_OVER:
+        if successor.phase is WorkerPhase.SERVING and self._stage is _Stage.HANDING_OVER:
             self._put_on_record(successor)
         elif successor.phase is WorkerPhase.NONE:
             self._failed(successor.failure or "the new worker ended")

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from backend.confinement import capabilities
 from backend.confinement.descriptors import is_open
 from backend.confinement.walls import Refused
 from backend.fileserver.naming import clunked
+from backend.fileserver.opening import iounit
 from backend.fileserver.policies.layers import innermost, layer
 from backend.fileserver.policies.quota import QuotaTree
 from backend.fileserver.syncing import closed
 from backend.journal.carrying import Carrier
 from backend.journal.journal import Journal
-from backend.journal.layout import ENDED, REQUEST, VERSION
+from backend.journal.layout import ENDED, GONE, REQUEST, VERSION
 from backend.journal.points import mark, mark_commits
 from backend.journal.renumber import named_descriptors, renumber
-from backend.journal.restore import RestoreError, Unfinished, close_strays, restore
+from backend.journal.restore import RestoreError, Unfinished, adopt_accepted, restore
 from backend.journal.writer import Writer
 from backend.worker.control import Failed, shortened
 from backend.worker.handover import HandoverError, Offer, give
 from backend.worker.keeper import HANDING_OVER, TRIES, GivenUpError, Past, keep
 from backend.worker.loop import HandingOver
+from protocol.ninep.codec import decode
+from protocol.ninep.messages import Rlopen, Ropen, Rwrite, Tlopen, Topen, Twrite
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
     from backend.fileserver.connection import Connection
     from backend.journal.carrying import Point
+    from backend.journal.debts import Debt
+    from backend.journal.layout import Slot
     from backend.worker.device import Device
     from backend.worker.rings import BoundRing
     from backend.worker.successor import Successor
@@ -61,16 +68,16 @@ class Lives:
         for ring in device.rings:
             ring.unmap()
         supervision = device.supervision
+        quota = layer(device.session.tree, QuotaTree)
+        if quota is not None:
+            quota.ledger.lend()
         if successor is None:
             self._journal = Journal(len(device.rings), device.session.limits.fids.capacity)
             kept = _open_descriptors()
         else:
             self._journal, kept = successor.journal, successor.kept
         self._journal.note_supervision(supervision.line, outlives=False)
-        quota = layer(device.session.tree, QuotaTree)
-        if quota is not None:
-            quota.ledger.lend()
-        self._kept = kept - {supervision.line}
+        self._kept = frozenset(filter(is_open, kept)) - {supervision.line}
 
     def run(self) -> str | None:
         """Serve, until a worker ends by itself; why there is to be none, if that was not told.
@@ -146,6 +153,9 @@ class Lives:
         writer.indices[:] = [half.index for half in _halves(self._device.rings)]
         descriptors = innermost(device.session.tree).descriptors
         descriptors.dispose, descriptors.later = writer.close_later, writer.do_later
+        if device.session.readiness is not None:
+            device.session.readiness.begin_again()
+            device.session.readiness.later = writer.do_later
         device.wall_in()
         unfinished = Unfinished([], [], {}, frozenset())
         if self._successor is not None:
@@ -162,10 +172,11 @@ class Lives:
             lane.commit = writer.commit
             mark(lane, self._point)
             lane.told()
-        connection.carried_by(Carrier(writer, unfinished.begun, self._point))
+        carrier = Carrier(writer, unfinished.begun, self._point)
+        connection.carried_by(carrier)
         if device.session.dialect is not None:
             connection.go_on(device.session.dialect)
-        pay(writer, connection, unfinished)
+        pay(writer, carrier, connection, unfinished)
         if past is not None and past.tries >= TRIES:
             self._refuse(connection, past)
         return device.serve(connection, lambda: self._journal.uncovered)
@@ -173,15 +184,28 @@ class Lives:
     def _restored(self, writer: Writer, connection: Connection) -> Unfinished:
         """What the worker before us has left.  Raises ``RestoreError``."""
         session = connection.session
+        # What is opened from here on is ours, whoever keeps it: a memory map, for one.
+        there = self._open_now()
         quota = layer(session.tree, QuotaTree)
         if quota is not None:
             quota.begin_again()
         unfinished = restore(writer, session)
-        opened = {self._device.supervision.line, connection.completion_fd}
-        close_strays(self._kept | opened | unfinished.descriptors)
+        ours = {self._device.supervision.line, connection.completion_fd}
+        strays = there - self._kept - ours - unfinished.descriptors
+        for fd in strays - adopt_accepted(writer, strays):
+            with suppress(OSError):
+                os.close(fd)
         if quota is not None:
             quota.go_on()
         return unfinished
+
+    def _open_now(self) -> frozenset[int]:
+        """What the worker before us has left open, and what we have opened so far.
+
+        The kernel gives the lowest number that is free, so none is far above those that are known.
+        """
+        highest = max(self._kept | named_descriptors(self._journal))
+        return frozenset(filter(is_open, range(highest + _STRAYS)))
 
     @staticmethod
     def _refuse(connection: Connection, past: Past) -> None:
@@ -194,18 +218,41 @@ class Lives:
             )
 
 
-def pay(writer: Writer, connection: Connection, unfinished: Unfinished) -> None:
+def pay(writer: Writer, carrier: Carrier, connection: Connection, unfinished: Unfinished) -> None:
     """Carry out again, or say, what the worker before us has left.  Raises ``RingError``."""
     for debt, slot in unfinished.owed:
-        message = slot.name[: slot.length]
         if slot.kind == ENDED:
             file, path = unfinished.closings[debt]
             writer.debts.closes(debt, writer.closing(file, path))
             connection.resume(debt.lane, debt.tag, clunked(closed(file), debt.tag))
         elif slot.kind == REQUEST:
-            connection.again(slot.node, message)
+            _again(writer, carrier, connection, debt, slot)
         else:
-            connection.lanes[slot.node].waiting.append(message)
+            connection.lanes[slot.node].waiting.append(writer.debts.message(slot, debt))
+
+
+def _again(
+    writer: Writer, carrier: Carrier, connection: Connection, debt: Debt, slot: Slot
+) -> None:
+    """One request that was taken.  Raises ``RingError``."""
+    frame, fids, lane, tag = slot.name[: slot.length], connection.session.fids, debt.lane, debt.tag
+    if slot.flags & GONE:
+        connection.say(lane, tag, OSError(errno.EBADF, "the fid was clunked meanwhile"))
+        return
+    request = decode(frame, int.from_bytes(frame[:4], "little"))
+    if isinstance(request, Twrite):
+        record, data = writer.debts.waiting_send(slot, debt)
+        if record.sent is not None:
+            connection.say(lane, tag, Rwrite(tag, record.sent))
+            return
+        carrier.send_again(record)
+        connection.again(lane, frame, data)
+    elif isinstance(request, Tlopen | Topen) and request.fid in fids and fids[request.fid].is_open:
+        qid = connection.session.tree.getattr(fids[request.fid].node)[0]
+        opened = Rlopen if isinstance(request, Tlopen) else Ropen
+        connection.say(lane, tag, opened(tag, qid, iounit(connection.session)))
+    else:
+        connection.again(lane, frame)
 
 
 def _halves(rings: Iterable[BoundRing]) -> list[ConsumerRing | ProducerRing]:

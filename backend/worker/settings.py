@@ -42,9 +42,11 @@ class WorkerSettings:
     """A capture to append to, or ``None``."""
 
     @property
-    def keeper(self) -> bool:
-        """Whether a keeper has what this worker serves with, for the one that goes on."""
-        return self.recovery and self.share.outlives_workers
+    def handed_over(self) -> bool:
+        """Whether its keeper can hand the device over to a new process: but for channels, whose
+        sockets that one cannot make.
+        """
+        return self.recovery and not self.share.channels
 
     @property
     def device(self) -> str:

@@ -113,7 +113,7 @@ def _serve(settings: WorkerSettings, supervision: Supervision, point: Point) -> 
     device = Device(
         settings, session, sandbox, mapper, events, tuple(rings), supervision, trace or None
     )
-    if settings.keeper:
+    if settings.recovery:
         return Lives(device, point).run()
     connection = device.connect()
     try:

@@ -46,9 +46,10 @@ class Served(Guest):
         """The next reply of a ring."""
         return decode_frame(self.receive(ring))
 
-    def put(self, request: Message, ring: int) -> None:
-        """Send a request without a word."""
-        requests, frame = self.rings[ring].requests, encode(request)
+    def put(self, request: Message, ring: int, data: bytes = b"") -> None:
+        """Send a request, and the data beside it, without a word."""
+        frame = encode(request, len(data)) + data if data else encode(request)
+        requests = self.rings[ring].requests
         requests.put(0, frame)
         requests.advance(len(frame))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 from typing import TYPE_CHECKING
 
 from backend.worker.control import Failed, Ready
 from backend.worker.keeper import MOST_TRIES
+from protocol.ninep import flags as f
 from protocol.ninep import messages as m
 from protocol.ninep.codec import encode
 from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.conftest import await_consumed, served
+from tests.backend.journal.conftest import served
 from tests.end_to_end.lives import kill_worker
 
 if TYPE_CHECKING:
@@ -34,16 +36,17 @@ def test_a_request_that_ends_every_worker_is_refused_and_the_next_is_served(expo
 
 
 def test_a_state_that_is_not_covered_ends_the_device_with_the_reason(export: Path) -> None:
-    """Links of a thousand bytes, until one finds no room."""
-    (export / "link").symlink_to("x" * 1000)
-    with served(export, "none", order=1) as guest:
+    """A client with a long name waits for a lock."""
+    (export / "file").touch()
+    with served(export, "none") as guest:
         guest.ask(m.Tversion(Tag(0xFFFF), 4096, b"9P2000.L"))
         guest.ask(m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0))
-        guest.ask(m.Twalk(Tag(1), Fid(0), Fid(1), (b"link",)))
-        for tag in range(2, 8):
-            guest.put(m.Treadlink(Tag(tag), Fid(1)), 0)
-        guest.events.notify(guest.rings[0].port)
-        await_consumed(guest, len(encode(m.Treadlink(Tag(2), Fid(1)))))
+        guest.ask(m.Twalk(Tag(1), Fid(0), Fid(1), (b"file",)))
+        guest.ask(m.Tlopen(Tag(1), Fid(1), os.O_RDWR))
+        lock = m.Tlock(Tag(1), Fid(1), f.LOCK_TYPE_WRLCK, f.LOCK_FLAGS_BLOCK, 0, 0, 1, b"guest")
+        guest.ask(lock)
+        guest.send(encode(lock._replace(tag=Tag(2), proc_id=2, client_id=b"x" * 230)))
+        guest.ask(m.Tgetattr(Tag(1), Fid(1), 0))
         assert kill_worker(guest.process.pid)
         assert guest.process.wait(30) == 0
         assert isinstance(guest.channel.receive(), Ready)

@@ -75,6 +75,24 @@ def test_what_a_sync_stands_on_must_not_change(export: Path) -> None:
         assert isinstance(guest.ask(m.Tmkdir(Tag(1), ROOT, b"d", 0o755, 0))[0], m.Rmkdir)
 
 
+def test_long_replies_without_room_are_said_by_the_next_worker(export: Path) -> None:
+    (export / "link").symlink_to("x" * 1000)
+    with served(export, "none", order=1) as guest:
+        mount(guest)
+        guest.ask(m.Twalk(Tag(1), ROOT, FILE, (b"link",)))
+        tags = range(2, 14)
+        for tag in tags:
+            guest.put(m.Treadlink(Tag(tag), FILE), 0)
+        guest.events.notify(guest.rings[0].port)
+        fit = guest.rings[0].replies.size // 1009
+        await_consumed(guest, (len(tags) - fit - 1) * len(encode(m.Treadlink(Tag(2), FILE))))
+        for _ in range(3):
+            while not kill_worker(guest.process.pid):
+                pass  # one is being born
+        for tag in tags:
+            assert guest.answer(0) == m.Rreadlink(Tag(tag), b"x" * 1000)
+
+
 def test_replies_without_room_are_said_by_the_next_worker(export: Path) -> None:
     count = 40
     with served(export, "none", order=1) as guest:

@@ -30,7 +30,7 @@ from tests.backend.journal import (
     test_shares,
     test_state_files,
 )
-from tests.backend.journal.conftest import await_consumed, served
+from tests.backend.journal.conftest import served
 from tests.backend.journal.every_point import clear, found, held
 from tests.backend.journal.handing import Handover, hand_over, heard
 from tests.backend.journal.test_locks import TAG, lock, open_and_lock, wait_for
@@ -305,16 +305,18 @@ def test_an_old_one_goes_on_until_it_hears_the_last_word(
 
 
 def test_an_old_one_that_cannot_hand_over_says_so_and_serves_on(export: Path) -> None:
-    (export / "link").symlink_to("x" * 1000)
-    with served(export, "none", order=1) as guest:
+    """A client with a long name waits for a lock."""
+    (export / "file").touch()
+    with served(export, "none") as guest:
         guest.ask(m.Tversion(Tag(0xFFFF), 4096, b"9P2000.L"))
         guest.ask(m.Tattach(TAG, ROOT, NOFID, b"", b"", 0))
-        guest.ask(m.Twalk(TAG, ROOT, Fid(1), (b"link",)))
+        guest.ask(m.Twalk(TAG, ROOT, Fid(1), (b"file",)))
+        guest.ask(m.Tlopen(TAG, Fid(1), os.O_RDWR))
         assert isinstance(heard(guest.channel), Ready)
-        for tag in range(2, 8):
-            guest.put(m.Treadlink(Tag(tag), Fid(1)), 0)
-        guest.events.notify(guest.rings[0].port)
-        await_consumed(guest, len(encode(m.Treadlink(Tag(2), Fid(1)))))
+        lock = m.Tlock(TAG, Fid(1), f.LOCK_TYPE_WRLCK, f.LOCK_FLAGS_BLOCK, 0, 0, 1, b"guest")
+        guest.ask(lock)
+        guest.send(encode(lock._replace(tag=Tag(2), proc_id=2, client_id=b"x" * 230)))
+        guest.ask(m.Tgetattr(TAG, Fid(1), 0))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             guest.channel.send_with(HandOver(), theirs.fileno())
@@ -323,5 +325,5 @@ def test_an_old_one_that_cannot_hand_over_says_so_and_serves_on(export: Path) ->
         assert kept.reason.startswith("a request waits")
         with ours:
             assert ours.recv(1) == b""
-        for tag in range(2, 8):
-            assert guest.answer(0).tag == tag
+        guest.ask(m.Tlock(TAG, Fid(1), f.LOCK_TYPE_UNLCK, 0, 0, 0, 1, b"guest"))
+        assert guest.answer(0) == m.Rlock(Tag(2), f.LOCK_SUCCESS)

@@ -149,7 +149,9 @@ class Device:
             self._wake()
             done(outcome)
 
-        upgrade = self._upgrade = Upgrade(self.key, worker, record, self._services, ended)
+        upgrade = self._upgrade = Upgrade(
+            *(self.key, worker, record, self._services), done=ended, changed=self._wake
+        )
         try:
             upgrade.begin(self._nodes, seen)
         except OSError:

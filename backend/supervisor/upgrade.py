@@ -86,14 +86,20 @@ class Upgrade:
         worker: Worker,
         record: Record,
         services: Services,
+        *,
         done: Callable[[Outcome], None],
+        changed: Callable[[], None],
     ) -> None:
-        """``done`` is called once, when one of the two workers has ended or is about to."""
+        """``done`` is called once, when one of the two workers has ended or is about to.
+
+        From then on ``changed`` is called whenever the phase of the one that took over has changed.
+        """
         self._key = key
         self._worker = worker
         self._before = record
         self._services = services
         self._done = done
+        self._changed = changed
         self._stage = _Stage.PREPARING
         self.settings: WorkerSettings | None = None
         self._seen: Seen | None = None
@@ -170,9 +176,11 @@ class Upgrade:
     def _look(self) -> None:
         """The new worker's phase has changed."""
         successor = self.successor
-        if successor is None or self._stage is _Stage.OVER:
+        if successor is None:
             return
-        if successor.phase is WorkerPhase.SERVING and self._stage is _Stage.HANDING_OVER:
+        if self._stage is _Stage.OVER:
+            self._changed()
+        elif successor.phase is WorkerPhase.SERVING and self._stage is _Stage.HANDING_OVER:
             self._put_on_record(successor)
         elif successor.phase is WorkerPhase.NONE:
             self._failed(successor.failure or "the new worker ended")

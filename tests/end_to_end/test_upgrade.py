@@ -88,6 +88,19 @@ def test_a_later_version_takes_a_device_over(bed: Testbed, tmp_path: Path) -> No
     assert [path.name for path in export.iterdir()] == ["last"]
 
 
+def test_what_took_over_ends_with_its_frontend_and_by_itself(bed: Testbed, tmp_path: Path) -> None:
+    for guest in (GUEST, OTHER):
+        bed.guest(guest, tmp_path)
+        with Share.attach(connect_device(bed.platform, guest)):
+            assert upgrade(bed, "--again", f"d{guest}")[1][0]["result"] == "upgraded"
+            if guest == OTHER:
+                os.kill(bed.device(guest)["pid"], signal.SIGKILL)
+                bed.await_status(
+                    lambda status: "worker died" in (status["devices"][1]["error"] or "")
+                )
+    bed.await_status(lambda status: not any("pid" in device for device in status["devices"]))
+
+
 def test_a_journal_that_is_not_known_stays_with_its_worker(bed: Testbed, tmp_path: Path) -> None:
     export = tmp_path / "export"
     export.mkdir()

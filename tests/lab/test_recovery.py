@@ -1,7 +1,8 @@
-"""A device's workers die every two seconds, and its guest notices nothing."""
+"""A device's workers die every two seconds, or are replaced, and its guest notices nothing."""
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1500)]
 
 DEATHS: Final = 20
+UPGRADES: Final = 3
 FILES: Final = 8
 WORK: Final = f"""
 set -e
@@ -56,6 +58,15 @@ echo $pass
 is free, ``rm`` and ``mv`` one that is not, and the log a line of each."""
 
 
+def done_once(export: Path) -> None:
+    """What ``WORK`` has left is there, and as often as it shall be."""
+    for tree in (export / f"tree{number}" for number in range(2)):
+        assert (tree / "data").stat().st_nlink == 1 + FILES
+        assert len(list(tree.iterdir())) == 2 + 2 * FILES
+        assert {os.readlink(path) for path in tree.glob("*/symlink")} == {"../data"}
+    assert not (export / "copy").exists()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def recovery(service: Service) -> Iterator[None]:
     with recovering(service):
@@ -80,10 +91,29 @@ def test_workers_and_supervisors_die_while_a_guest_works(
     assert LOG.read_text().count("another one goes on") - replaced >= DEATHS
     (after,) = service.devices()
     assert (after["pid"], after["state"]) == (before["pid"], "connected")
-    for tree in (export / f"tree{number}" for number in range(2)):
-        assert (tree / "data").stat().st_nlink == 1 + FILES
-        assert len(list(tree.iterdir())) == 2 + 2 * FILES
-        assert {os.readlink(path) for path in tree.glob("*/symlink")} == {"../data"}
-    assert not (export / "copy").exists()
+    done_once(export)
+    guest.check("umount /mnt/share")
+    command("detach", str(guest.domid), "--devid", device)
+
+
+def test_workers_of_new_code_take_over_while_a_guest_works(
+    service: Service, guest: Guest, export: Path
+) -> None:
+    device = attach(guest.domid, export)
+    guest.check(mount())
+    (before,) = service.devices()
+    job = guest.begin(WORK, 900)
+    until((export / "tree0" / "data").exists, 120, "no work")
+    for _ in range(UPGRADES):
+        said = command("upgrade", "--again", "--json", f"d{guest.domid}/{device}")
+        (result,) = json.loads(said)["devices"]
+        assert result["result"] == "upgraded", said
+    (after,) = service.devices()
+    assert after["pid"] != before["pid"]
+    assert after["state"] == "connected"
+    (export / "enough").touch()
+    done = guest.finish(job, 900)
+    assert done.status == 0, done.output
+    done_once(export)
     guest.check("umount /mnt/share")
     command("detach", str(guest.domid), "--devid", device)

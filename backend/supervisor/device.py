@@ -177,6 +177,8 @@ class Device:
     def _step(self) -> bool:
         """One look and one move; false when there is nothing (more) to do now."""
         self._reap()
+        if self._upgrade is not None and self.idle:
+            return False  # who took over says so, or ends: either ends the upgrade, which wakes us
         seen = self._nodes.look()
         if seen is None or self._is_another_domain(seen):
             self.forget()

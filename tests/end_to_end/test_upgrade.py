@@ -101,6 +101,26 @@ def test_what_took_over_ends_with_its_frontend_and_by_itself(bed: Testbed, tmp_p
     bed.await_status(lambda status: not any("pid" in device for device in status["devices"]))
 
 
+def test_the_old_worker_may_end_long_before_the_new_one_says_that_it_serves(
+    bed: Testbed, tmp_path: Path
+) -> None:
+    export = tmp_path / "export"
+    export.mkdir()
+    bed.guest(GUEST, export)
+    with Share.attach(connect_device(bed.platform, GUEST)) as share:
+        line = "        device.supervision.send(Serving())\n"
+        late = (
+            "        while self._taking._end.recv(16): pass\n"
+            "        import time; time.sleep(1)  # so that the supervisor has seen that end\n"
+        )
+        change = ("backend/worker/successor.py", line, late + line)
+        install(bed, newer(tmp_path / "later", LATER, change))
+        assert upgrade(bed)[1][0]["result"] == "upgraded"
+        share.mkdir("made")
+        device = bed.device(GUEST)
+        assert (device["state"], device["error"]) == ("connected", None)
+
+
 def test_a_journal_that_is_not_known_stays_with_its_worker(bed: Testbed, tmp_path: Path) -> None:
     export = tmp_path / "export"
     export.mkdir()

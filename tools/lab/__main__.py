@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tools.lab import suite
-from tools.lab.build import LAB, build
+from tools.lab.build import LAB, build, keep
 from tools.lab.images import PLAIN, SYSTEMD
 from tools.lab.machine import started
 from tools.lab.stacks import STACKS
@@ -44,6 +44,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--seconds", type=int, default=3600, help="after which the tests count as hung"
+    )
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="no tests: only fetch and make what is kept for later runs, beside other work",
     )
     parser.add_argument(
         "--shell", action="store_true", help="no tests: run what is typed, line by line, in Dom0"
@@ -111,8 +116,12 @@ def main() -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tests or a shell; the exit status.  Raises ``GuestError``."""
+    """Tests, a shell, or preparations; the exit status.  Raises ``GuestError``."""
     stacks = list(STACKS) if args.stack == "all" else [args.stack]
+    if args.prepare:
+        for stack in stacks:
+            keep(STACKS[stack])
+        return 0
     if not args.shell:
         return all_tests(stacks, args)
     with machine_of(stacks[0], args) as machine:

@@ -29,30 +29,53 @@ class Built(NamedTuple):
     """A root as an archive: too large for every Dom0's memory, so it is a disk, for reading."""
 
 
+class Kept(NamedTuple):
+    """What takes minutes to fetch and make, and is the same from run to run."""
+
+    xen: Path
+    linux: Kernel
+    others: tuple[Kernel, ...]
+    """Other kernels that a guest can have."""
+    dom0: Path
+    python: Path
+    workloads: Path
+    stub_domain: Path
+
+
+def keep(stack: Stack) -> Kept:
+    """Fetch and make what is not there yet.  Raises ``GuestError``."""
+    cache = Cache(LAB / "kept")
+    return Kept(
+        linux=kernel(stack.kernel, cache),
+        xen=hypervisor(stack, cache),
+        dom0=root_tarball(cache, stack.suite, stack.dom0),
+        python=root_archive(cache, stack.suite, stack.guest, "minbase"),
+        workloads=root_archive(cache, stack.suite, stack.workloads),
+        stub_domain=compressed_root(cache, stack.suite),
+        others=tuple(kernel(series, cache) for series in SUITE_OF.keys() - {stack.kernel}),
+    )
+
+
 def build(stack: Stack, target: Path, init: str) -> Built:
     """Make the images in ``target`` from what is kept.  Raises ``GuestError``."""
-    cache = Cache(LAB / "kept")
-    linux = kernel(stack.kernel, cache)
-    xen = hypervisor(stack, cache)
-    tarball = root_tarball(cache, stack.suite, stack.dom0)
-    python_root = root_archive(cache, stack.suite, stack.guest, "minbase")
-    workloads = root_archive(cache, stack.suite, stack.workloads)
+    kept = keep(stack)
+    linux = kept.linux
     mounting, python = target / "mounting.cpio", target / "python.cpio"
     write_mounting_guest(mounting, linux)
-    write_python_guest(python, linux, python_root)
+    write_python_guest(python, linux, kept.python)
     stub_domain = target / "stubdom.cpio"
-    write_initramfs(stub_domain, linux, compressed_root(cache, stack.suite))
+    write_initramfs(stub_domain, linux, kept.stub_domain)
     others = {}
-    for series in SUITE_OF.keys() - {stack.kernel}:
-        other, root = kernel(series, cache), target / series / mounting.name
+    for other in kept.others:
+        root = target / other.series / mounting.name
         root.parent.mkdir()
         write_mounting_guest(root, other)
         others[other] = [root]
     print("  building and installing our package", flush=True)
-    root = installed(target, tarball, package(target))
+    root = installed(target, kept.dom0, package(target))
     dom0 = target / "dom0.cpio"
     guests = [mounting, python, stub_domain]
     write_dom0(dom0, linux, root, guests, others=others, installed=True, init=init)
     for part in (root, *guests):
         part.unlink()
-    return Built(xen, linux, dom0, workloads)
+    return Built(kept.xen, linux, dom0, kept.workloads)

@@ -69,6 +69,11 @@ class Channel:
         self.accepting: Callable[[], None] = lambda: None
         """Called then before a client is accepted."""
 
+    @property
+    def has_unopened_client(self) -> bool:
+        """Whether a client was accepted of which the guest has nothing open."""
+        return self._client is not None and self._client.free == _NEEDED[os.O_RDWR]
+
     def open(self, flags: int) -> MustWait[File]:
         """To be raised: the file is there when a client is.  ``flags`` are ``os.O_*``.
 
@@ -132,27 +137,39 @@ class Channel:
         """
         client = self._client
         if client is None or client.fileno() != fd:
+            if not self.is_client(fd):
+                raise OSError(errno.EBADF, f"descriptor {fd} is no client of channel {self.name}")
             client = self._client = self._adopted(fd)
         if note.flags & select.EPOLLIN:
-            client.go_on(answered)
+            client.answered = answered
         file = ChannelFile.adopted(self, client, note)
         client.free &= ~note.flags
         return file
 
     def adopt_accepted(self, fd: int) -> bool:
         """Whether ``fd`` is a client that another process has accepted; it is the next then."""
+        if self._client is not None or not self.is_client(fd):
+            return False
+        self._client = self._adopted(fd)
+        return True
+
+    def is_client(self, fd: int) -> bool:
+        """Whether ``fd``, which is not the listening socket, is one that came by it."""
         try:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
         except OSError:
             return False
         try:
-            mine = self._client is None and connection.getsockname() == self._address
+            return bool(connection.getsockname() == self._address)
         except OSError:
-            mine = False
-        connection.detach()
-        if mine:
-            self._client = self._adopted(fd)
-        return mine
+            return False
+        finally:
+            connection.detach()
+
+    def go_on(self) -> None:
+        """Nobody else serves its client any more.  Raises ``OSError``."""
+        if self._client is not None:
+            self._client.go_on()
 
     def _adopted(self, fd: int) -> Client:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)

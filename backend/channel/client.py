@@ -35,6 +35,8 @@ class Client:
         self._outlives: Final = outlives
         self.peeked = 0
         """Bytes that were looked at, and not taken."""
+        self.answered: int | None = None
+        """Of those that another process has looked at, how many it answered, and perhaps took."""
         self._closed = False
         self._begun = False
         """Whether it is known that nothing is looked at that was not asked for here."""
@@ -101,12 +103,16 @@ class Client:
         if self.waiting(select.EPOLLIN):
             self._readiness.nudge()
 
-    def go_on(self, answered: int) -> None:
-        """Another process had this client, and has answered so many bytes that it may not have
-        taken.  The kernel knows how many were looked at and are still there.  Raises ``OSError``.
+    def go_on(self) -> None:
+        """Take what another process, which had this client, has answered and not taken.
+
+        The kernel knows how many bytes were looked at and are still there.  So it must not be done
+        before that process serves no more.  Raises ``OSError``.
         """
+        if self.answered is None:
+            return
         left = self._connection.getsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF)
-        self.peeked = min(max(left, 0), answered)
+        self.peeked, self.answered = min(max(left, 0), self.answered), None
         self.take()
         self._begin()
 

@@ -41,7 +41,7 @@ from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from backend.fileserver.deferred import Steps
     from backend.fileserver.files import Closing, Node
@@ -135,20 +135,6 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     ]
     begun = [journal.begun(lane) for lane in range(journal.lanes)]
     return Unfinished(begun, owed, closings, frozenset(_descriptors(slots)))
-
-
-def adopt_accepted(writer: Writer, strays: Iterable[int]) -> frozenset[int]:
-    """Clients of channels that the worker before us had just accepted, of descriptors that nothing
-    else tells of: they wait for their turn now.
-    """
-    accepting = [
-        channel
-        for number, channel in enumerate(writer.streams.channels)
-        if writer.streams.was_accepting(number)
-    ]
-    return frozenset(
-        fd for fd in strays if any(channel.adopt_accepted(fd) for channel in accepting)
-    )
 
 
 def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:

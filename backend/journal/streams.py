@@ -15,12 +15,17 @@ from backend.channel.file import ANSWERED_AT
 from backend.journal import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from backend.channel.channel import Channel
     from backend.channel.client import Client
     from backend.channel.file import ChannelFile
     from backend.channel.tree import ChannelTree
     from backend.journal.writer import Writer
     from protocol.ninep.ids import Fid
+
+_UNOPENED: Final = (1 << 64) - 1
+"""In place of a commit's number: a client that the guest has not opened yet, whatever comes."""
 
 _NAME_AT: Final = layout.SLOT_SIZE - 16 - layout.MAX_NAME
 """Of a slot, where its name begins."""
@@ -42,6 +47,9 @@ class Streams:
 
     def note(self, commit: int) -> None:
         """Write down what has gone on."""
+        for number, channel in enumerate(self.channels):
+            if self._word(number) == _UNOPENED and not channel.has_unopened_client:
+                self._writer.journal.words[_at(number)] = commit
         for file in self.changed:
             fid = self._fid(file) if file.is_open else None
             if fid is None:
@@ -55,7 +63,7 @@ class Streams:
         self._fids[file] = fid
         client = file.client
         if file.reads and client.peeked:
-            word = (layout.SLOTS_AT + slot * layout.SLOT_SIZE + _NAME_AT + ANSWERED_AT) // 8
+            word = _answered_at(slot)
             self._writer.journal.words[word] = client.peeked
             self.answered[:] = [each for each in self.answered if each[0] is not client]
             self.answered.append((client, word))
@@ -71,12 +79,35 @@ class Streams:
         """Take what was looked at."""
         client.take()
 
-    def was_accepting(self, number: int) -> bool:
-        """Whether a worker before us may have accepted a client that no commit knows of."""
-        return self._writer.journal.words[_word(number)] == self._writer.journal.committed + 1
+    def go_on(self) -> None:
+        """Nobody else serves these clients any more.  Raises ``OSError``."""
+        for channel in self.channels:
+            channel.go_on()
+        for file in self.changed:
+            # What was answered is taken: whoever looks at more must not leave it to be taken again.
+            fid = self._fid(file)
+            if fid is not None and file.reads:
+                self._writer.journal.words[_answered_at(self._writer.fids[fid])] = 0
+
+    def adopt_accepted(self, strays: Iterable[int]) -> frozenset[int]:
+        """Clients that the worker before us had just accepted, of descriptors that nothing else
+        tells of: they wait for their turn now.
+        """
+        adopted = set()
+        for number, channel in enumerate(self.channels):
+            # Or a worker before that one had, and the guest has opened none since.
+            if self._word(number) > self._writer.journal.committed:
+                fd = next(filter(channel.adopt_accepted, strays), None)
+                if fd is not None:
+                    adopted.add(fd)
+                    self._writer.journal.words[_at(number)] = _UNOPENED
+        return frozenset(adopted)
 
     def _accepting(self, number: int) -> None:
-        self._writer.journal.words[_word(number)] = self._writer.journal.committed + 1
+        self._writer.journal.words[_at(number)] = self._writer.journal.committed + 1
+
+    def _word(self, number: int) -> int:
+        return self._writer.journal.words[_at(number)]
 
     def _fid(self, file: ChannelFile) -> Fid | None:
         fids, fid = self._writer.session.fids, self._fids.get(file)
@@ -85,5 +116,9 @@ class Streams:
         return next((fid for fid, state in fids.items() if state.file is file), None)
 
 
-def _word(number: int) -> int:
+def _at(number: int) -> int:
     return layout.ACCEPTED_AT // 8 + number
+
+
+def _answered_at(slot: int) -> int:
+    return (layout.SLOTS_AT + slot * layout.SLOT_SIZE + _NAME_AT + ANSWERED_AT) // 8

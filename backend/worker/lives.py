@@ -22,7 +22,7 @@ from backend.journal.journal import Journal
 from backend.journal.layout import ENDED, GONE, REQUEST, VERSION
 from backend.journal.points import mark, mark_commits
 from backend.journal.renumber import named_descriptors, renumber
-from backend.journal.restore import RestoreError, Unfinished, adopt_accepted, restore
+from backend.journal.restore import RestoreError, Unfinished, restore
 from backend.journal.writer import Writer
 from backend.worker.control import Failed, shortened
 from backend.worker.handover import HandoverError, Offer, give
@@ -165,6 +165,10 @@ class Lives:
         device.say_ready()
         if self._successor is not None:
             self._successor.take_over(device)
+        try:
+            writer.streams.go_on()
+        except OSError as error:
+            raise RestoreError(f"a channel's client cannot be had again: {error}") from error
         for half, index in zip(_halves(rings), writer.indices, strict=True):
             half.resume(index)
         mark_commits(writer, self._point)
@@ -192,7 +196,7 @@ class Lives:
         unfinished = restore(writer, session)
         ours = {self._device.supervision.line, connection.completion_fd}
         strays = there - self._kept - ours - unfinished.descriptors
-        for fd in strays - adopt_accepted(writer, strays):
+        for fd in strays - writer.streams.adopt_accepted(strays):
             with suppress(OSError):
                 os.close(fd)
         if quota is not None:

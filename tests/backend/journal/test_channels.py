@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import select
+import signal
 import socket
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +20,7 @@ from protocol.ninep.ids import NOFID, Fid, Tag
 from tests.backend.journal.conftest import served
 from tests.backend.journal.every_point import compare, compare_short_lives
 from tests.backend.journal.test_hostile import between_two_lives
-from tests.end_to_end.lives import kill_worker
+from tests.end_to_end.lives import kill_worker, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -259,3 +261,52 @@ def test_a_client_in_the_queue_keeps_its_place(export: Path) -> None:
                 dom0.sendall(word)
                 assert guest.ask(m.Tread(TAG, BOTH, 0, 100))[1] == word
                 ask(guest, m.Tclunk(TAG, BOTH))
+
+
+def test_what_a_worker_has_answered_is_taken_once(export: Path) -> None:
+    """It dies when the answer is true and nothing is taken, the next one with bytes looked at."""
+    with served(state(export), "none") as guest:
+        for request, _ in mount():
+            ask(guest, request)
+        with client(export) as dom0:
+            for request, _ in opened(BOTH, os.O_RDWR):
+                ask(guest, request)
+            for steps, word in ((3, b"one"), (1, b"two")):
+                dom0.sendall(word)
+                guest.words[1] = guest.words[0] + steps
+                assert guest.ask(m.Tread(TAG, BOTH, 0, 100))[1] == word
+                assert guest.words[1] == 0, "no worker ended"
+
+
+def test_a_client_that_no_open_has_got_yet_is_the_next(export: Path) -> None:
+    """It was accepted for one that its worker died at, and that the guest has taken back."""
+    opens, other = encode(m.Tlopen(TAG, BOTH, os.O_RDWR)), encode(m.Tfsync(TAG, BOTH, 0))
+    assert len(opens) == len(other)
+    with served(state(export), "none") as guest:
+        for request, _ in mount():
+            ask(guest, request)
+        ask(guest, m.Twalk(TAG, ROOT, BOTH, (b"qmp",)))
+        keeper, ring = guest.process.pid, guest.rings[0]
+        start = len(ring.data.memory) // 2 + (ring.requests.index & ring.requests.size - 1)
+        with client(export) as dom0, client(export) as following:
+            worker = os.pidfd_open(worker_of(keeper))
+            os.kill(keeper, signal.SIGSTOP)
+            guest.words[1] = guest.words[0] + 1
+            guest.send(opens)
+            assert select.select([worker], [], [], SECONDS)[0], "no worker ended"
+            os.close(worker)
+            ring.data.memory[start : start + len(other)] = other
+            os.kill(keeper, signal.SIGCONT)
+            assert isinstance(guest.answer(0), m.Rlerror)
+            for _ in range(3):
+                look(guest)
+                while not kill_worker(keeper):
+                    pass  # one is being born
+            for connection, word in ((dom0, b"first"), (following, b"second")):
+                connection.sendall(word)
+                ask(guest, m.Tlopen(TAG, BOTH, os.O_RDWR))
+                while not kill_worker(keeper):
+                    pass  # one is being born
+                assert guest.ask(m.Tread(TAG, BOTH, 0, 100))[1] == word
+                ask(guest, m.Tclunk(TAG, BOTH))
+                ask(guest, m.Twalk(TAG, ROOT, BOTH, (b"qmp",)))

@@ -70,9 +70,20 @@ class Channel:
         """Called then before a client is accepted."""
 
     @property
+    def listener(self) -> int:
+        """The descriptor of its listening socket."""
+        return self._listener.fileno()
+
+    @property
     def has_unopened_client(self) -> bool:
         """Whether a client was accepted of which the guest has nothing open."""
         return self._client is not None and self._client.free == _NEEDED[os.O_RDWR]
+
+    def take_listener(self, fd: int) -> None:
+        """Listen by another process's socket, under the number of our own.  Raises ``OSError``."""
+        os.dup2(fd, self._listener.fileno(), inheritable=False)
+        self._listener.setblocking(False)
+        self._address = self._listener.getsockname()
 
     def open(self, flags: int) -> MustWait[File]:
         """To be raised: the file is there when a client is.  ``flags`` are ``os.O_*``.

@@ -21,6 +21,8 @@ QUEUE: Final = 16
 """Clients that may wait for their turn.  The kernel keeps them, and whatever they send, within what
 it allows a socket; those that come then wait in connect(2), or hear EAGAIN."""
 
+_UNIX_STREAM: Final = (socket.AF_UNIX, socket.SOCK_STREAM)
+
 
 def listen_all(channels: Iterable[NamedChannel]) -> dict[str, socket.socket]:
     """A listening socket for each, by the channel's name.  Raises ``ExportError``.
@@ -74,6 +76,30 @@ def _bind(listener: socket.socket, path: str) -> None:
             listener.bind(path)
     finally:
         os.umask(before)
+
+
+def unbound(channels: Iterable[NamedChannel]) -> dict[str, socket.socket]:
+    """Sockets that nobody can connect to, in place of those that another process will give.
+
+    Raises ``OSError``.
+    """
+    return {channel.name: socket.socket(socket.AF_UNIX) for channel in channels}
+
+
+def listens_at(fd: int, path: str) -> bool:
+    """Whether the descriptor is what ``listen`` makes of ``path``, in whatever process."""
+    try:
+        end = socket.socket(fileno=fd)
+    except OSError:
+        return False
+    try:
+        listening = end.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        kind = (end.family, end.type)
+        return bool(listening) and kind == _UNIX_STREAM and end.getsockname() == path
+    except OSError:
+        return False
+    finally:
+        end.detach()
 
 
 def sweep(run_dir: str) -> None:

@@ -310,7 +310,7 @@ class Device:
                 services.config.timeouts,
                 changed=self._wake,
             )
-            self.worker.recovers = settings.handed_over
+            self.worker.recovers = settings.recovery
 
     def _say(self, seen: Seen, state: XenbusState) -> None:
         if state is XenbusState.CONNECTED:

@@ -59,7 +59,7 @@ def obstacle(phase: WorkerPhase, *, recovers: bool, on_record: bool, busy: bool)
     if not recovers:
         return Outcome(
             False,
-            "its worker was started without recovery, or for a kind of share that has none",
+            "its worker was started without recovery",
             f"set recovery = true, then {RESTART}",
         )
     if busy:
@@ -118,7 +118,7 @@ class Upgrade:
             return
         offers = nodes.read_rings(seen, services.offer)
         settings = services.worker_settings(self._key, nodes.read_share(), offers)
-        if not settings.handed_over:
+        if not settings.recovery:
             self._end(Outcome(False, "recovery is off in the configuration", "set recovery = true"))
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -80,6 +80,8 @@ class Offer(NamedTuple):
     """The descriptor of the tree's root."""
     directories: tuple[int, ...]
     """Those of what is shared: the mounts in which all other files lie, and perhaps more."""
+    listeners: tuple[int, ...]
+    """The listening sockets of the share's channels, in order."""
 
 
 def pack(offer: Offer) -> bytes:
@@ -109,8 +111,7 @@ def unpack(packet: bytes) -> Offer:
 
 def _offer(document: dict[str, Any]) -> Offer:
     rings = tuple(_ring(*ring) for ring in document["rings"])
-    descriptors, ports = document["channels"]
-    lanes, fids = document["lanes"], document["fids"]
+    lanes, fids, (descriptors, ports) = (document[name] for name in ("lanes", "fids", "channels"))
     if not 0 < lanes == len(rings) <= layout.MAX_LANES or not 0 < fids < NUMBERS_MOST:
         raise ValueError(lanes)
     return Offer(
@@ -121,6 +122,7 @@ def _offer(document: dict[str, Any]) -> Offer:
         OpenChannels(_numbers(descriptors), tuple(map(Evtchn, _numbers(ports)))),
         _numbers([document["root"]])[0],
         _numbers(document["directories"]),
+        _numbers(document["listeners"]),
     )
 
 

@@ -9,6 +9,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from backend.channel.tree import ChannelTree
 from backend.confinement import capabilities
 from backend.confinement.descriptors import is_open
 from backend.confinement.walls import Refused
@@ -110,11 +111,20 @@ class Lives:
         channels = device.events.described()
         root, directories = device.session.tree.root.fd, tuple(filter(_is_directory, self._kept))
         rings = tuple(ring.known for ring in device.rings)
-        offer = Offer(VERSION, journal.lanes, journal.fids, rings, channels, root, directories)
+        streams = layer(device.session.tree, ChannelTree)
+        named = () if streams is None else streams.channels
+        listeners = tuple(channel.listener for channel in named)
+        offer = Offer(
+            *(VERSION, journal.lanes, journal.fids, rings, channels, root, directories, listeners)
+        )
         copy = journal.copied()
         try:
             all_of_it = named_descriptors(journal) - self._kept
-            all_of_it |= {*channels.descriptors, root, *directories}
+            if named:
+                # A worker that died may have accepted one, and the next not given it to the guest.
+                strays = self._open_now() - self._kept
+                all_of_it |= {fd for fd in strays if any(each.is_client(fd) for each in named)}
+            all_of_it |= {*channels.descriptors, root, *directories, *listeners}
             why = give(journal.handing, offer, copy, all_of_it)
         finally:
             os.close(copy)

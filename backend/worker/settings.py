@@ -42,13 +42,6 @@ class WorkerSettings:
     """A capture to append to, or ``None``."""
 
     @property
-    def handed_over(self) -> bool:
-        """Whether its keeper can hand the device over to a new process: but for channels, whose
-        sockets that one cannot make.
-        """
-        return self.recovery and not self.share.channels
-
-    @property
     def device(self) -> str:
         """As each log line names it: ``d5/0``."""
         return f"d{self.domid}/{self.devid}"

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from backend.channel.listening import listens_at, unbound
+from backend.channel.tree import ChannelTree
 from backend.confinement.descriptors import is_open
 from backend.confinement.namespaces import held_directories
 from backend.confinement.plan import plan_for
@@ -32,10 +34,11 @@ from protocol.xenpv.ports import OpenChannels
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from backend.fileserver.tree import Tree
     from backend.journal.carrying import Point
+    from backend.share import NamedChannel
     from backend.worker.handover import Handed
     from backend.worker.settings import WorkerSettings
     from backend.worker.supervision import Supervision
@@ -99,7 +102,7 @@ def succeed(
         max_fids=settings.max_fids,
         max_open_files=settings.max_open_files,
         max_msize=settings.max_msize,
-        listeners={},
+        listeners=unbound(settings.share.channels),
     )
     directories = held_directories(of_proc=False)
     trace = settings.trace and TraceWriter.open(settings.trace, settings.domid, settings.devid)
@@ -112,6 +115,7 @@ def succeed(
     received = set(numbers.values())
     _replace(directories, offer.directories, numbers)
     _take_root(opened.tree, offer.root, numbers)
+    _take_listeners(opened.tree, settings.share.channels, offer.listeners, numbers)
     try:
         channels = tuple(numbers[fd] for fd in offer.channels.descriptors)
         events: EventChannels = adopt(OpenChannels(channels, offer.channels.ports))
@@ -165,3 +169,22 @@ def _take_root(tree: Tree, theirs: int, numbers: dict[int, int]) -> None:
         raise HandoverError("its root did not come with it")
     named.take_root(numbers[theirs])
     numbers[theirs] = named.root.fd
+
+
+def _take_listeners(
+    tree: Tree, named: Sequence[NamedChannel], theirs: Sequence[int], numbers: dict[int, int]
+) -> None:
+    """Listen where the other process does, by its sockets: nobody in Dom0 sees another.
+
+    Raises ``HandoverError`` where one is not what it is said to be.
+    """
+    if len(named) != len(theirs):
+        raise HandoverError(f"it has {len(theirs)} channels, and its share has {len(named)}")
+    own = layer(tree, ChannelTree)
+    for channel, there, fd in zip([] if own is None else own.channels, named, theirs, strict=True):
+        if fd not in numbers or not listens_at(numbers[fd], there.socket):
+            raise HandoverError(
+                f"of channel {there.name} no socket came that listens at {there.socket}"
+            )
+        channel.take_listener(numbers[fd])
+        numbers[fd] = channel.listener

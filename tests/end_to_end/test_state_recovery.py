@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING
@@ -19,13 +20,15 @@ from tests.end_to_end.test_channels import receive
 from tools.testbed import Testbed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from frontend_stub.file import File
 
 GUEST = 5
 CLIENTS = 4
+AT_LEAST = 4
+"""How often each of them is disturbed."""
 LONGEST = 20_000
 SECONDS = 0.1
 """At most, from one kill to the next."""
@@ -42,12 +45,17 @@ def question(dice: random.Random) -> bytes:
     return dice.randbytes(dice.randint(1, LONGEST))
 
 
-def asked(path: Path, seed: int, questions: int) -> int:
-    """One client after the other, each of which hears all that it says; how many did."""
+def asked(path: Path, seed: int, questions: int, enough: Sequence[Event]) -> int:
+    """One client after the other, each of which hears all that it says; how many did.
+
+    Each asks so often at least, and on until it is ``enough``.
+    """
     for number in range(CLIENTS):
         dice = random.Random(seed + number)
         with dom0(path) as client:
-            for _ in range(questions):
+            times = 0
+            while times < questions or not enough[number].is_set():
+                times += 1
                 said, heard = question(dice), b""
                 client.sendall(said)
                 while len(heard) < len(said):
@@ -82,37 +90,90 @@ def answer_all(share: Share, saved: Path) -> None:
                     save(share, saved, dice.randbytes(30_000))
 
 
-def talk_and_save(recovering: Testbed, tmp_path: Path, questions: int) -> None:
+def kill(_: Testbed, keeper: int) -> bool:
+    return kill_worker(keeper)
+
+
+def upgrade(recovering: Testbed, _: int) -> bool:
+    done = recovering.run("upgrade", "--again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return True
+
+
+def kill_while_upgrading(recovering: Testbed, _: int) -> bool:
+    """Whichever of the two goes on, nobody notices; which, depends on the moment."""
+    keeper = recovering.device(GUEST)["pid"]
+    with subprocess.Popen(
+        recovering.command("upgrade", "--again"),
+        env=recovering.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as upgrading:
+        Event().wait(random.uniform(0, 0.4))
+        kill_worker(keeper)
+        upgrading.wait(DEADLINE)
+    return True
+
+
+def talk_and_save(
+    recovering: Testbed,
+    tmp_path: Path,
+    questions: int,
+    disturb: Callable[[Testbed, int], bool] = kill,
+) -> None:
     saved, path = tmp_path / "qemu-save.4", tmp_path / "qmp"
     options = ("--writable-file", f"save={saved}", "--channel", f"qmp={path}")
     recovering.attach(GUEST, "--tag", "state", "--commit", "atomic", *options)
-    over, dice, killed = Event(), random.Random(1), 0
+    over, dice, disturbed = Event(), random.Random(1), 0
+    enough = [Event() for _ in range(CLIENTS)]
     with (
         Share.attach(connect_device(recovering.platform, Domid(GUEST), timeout=DEADLINE)) as share,
         ThreadPoolExecutor(2) as pool,
     ):
-        keeper = recovering.device(GUEST)["pid"]
+        keeper, listener = recovering.device(GUEST)["pid"], path.stat().st_ino
         before = len(os.listdir(f"/proc/{keeper}/fd"))
         clients, guest = (
-            pool.submit(asked, path, 100, questions),
+            pool.submit(asked, path, 100, questions, enough),
             pool.submit(answer_all, share, saved),
         )
         for running in (clients, guest):
             running.add_done_callback(lambda _: over.set())
-        while not over.wait(dice.uniform(0, SECONDS)):
-            killed += kill_worker(keeper)
+        try:
+            while not over.wait(dice.uniform(0, SECONDS)):
+                disturbed += disturb(recovering, keeper)
+                for number in range(min(disturbed // AT_LEAST, CLIENTS)):
+                    enough[number].set()
+        finally:
+            for each in enough:
+                each.set()
         assert clients.result() == CLIENTS
         guest.result(DEADLINE)
         device = recovering.device(GUEST)
-        assert (device["state"], device["pid"], device["fids"]) == ("connected", keeper, 1)
-        assert len(os.listdir(f"/proc/{keeper}/fd")) == before
-    assert killed > CLIENTS
-    print(f"\n{killed} kills")
+        assert (device["state"], device["fids"]) == ("connected", 1)
+        assert path.stat().st_ino == listener
+        left = len(os.listdir(f"/proc/{device['pid']}/fd"))
+        if disturb is kill:
+            assert (device["pid"], left) == (keeper, before)
+        else:
+            # Each process is given a few by whoever starts it.
+            assert abs(left - before) < 10
+    assert disturbed >= AT_LEAST * CLIENTS
+    print(f"\n{disturbed} times")
 
 
 @pytest.mark.slow
 def test_nobody_notices(recovering: Testbed, tmp_path: Path) -> None:
     talk_and_save(recovering, tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_nobody_notices_upgrades(recovering: Testbed, tmp_path: Path) -> None:
+    talk_and_save(recovering, tmp_path, 60, upgrade)
+
+
+@pytest.mark.slow
+def test_nobody_notices_upgrades_and_kills_at_once(recovering: Testbed, tmp_path: Path) -> None:
+    talk_and_save(recovering, tmp_path, 60, kill_while_upgrading)
 
 
 @pytest.mark.long

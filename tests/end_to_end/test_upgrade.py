@@ -18,8 +18,10 @@ from backend.version import version
 from frontend_stub.connect import connect_device
 from frontend_stub.share import Share
 from protocol.xenpv.ids import Domid
+from tests.end_to_end.dom0 import dom0
 from tests.end_to_end.lives import kill_worker
 from tests.end_to_end.newer import newer
+from tests.end_to_end.test_channels import receive
 from tests.end_to_end.writers import write_at_once
 from tools.testbed import Testbed
 
@@ -99,6 +101,29 @@ def test_what_took_over_ends_with_its_frontend_and_by_itself(bed: Testbed, tmp_p
                     lambda status: "worker died" in (status["devices"][1]["error"] or "")
                 )
     bed.await_status(lambda status: not any("pid" in device for device in status["devices"]))
+
+
+def test_channels_go_with_their_device_and_end_with_it(bed: Testbed, tmp_path: Path) -> None:
+    bed.attach(GUEST, "--path", str(tmp_path), "--channel", "qmp")
+    path = bed.dir / "run" / str(GUEST) / "qmp"
+    with Share.attach(connect_device(bed.platform, GUEST)) as share:
+        before = path.stat().st_ino
+        install(bed, newer(tmp_path / "later", LATER, MARKED))
+        with dom0(path) as client, dom0(path) as waits:
+            waits.sendall(b"hello")
+            with share.open("qmp", os.O_RDWR) as channel:
+                assert upgrade(bed)[1][0]["result"] == "upgraded"
+                client.sendall(b"still here")
+                assert receive(channel) == b"still here"
+                channel.pwrite(b"so am I", 0)
+                assert client.recv(100) == b"so am I"
+                assert kill_worker(bed.device(GUEST)["pid"])
+                assert upgrade(bed, "--again")[1][0]["result"] == "upgraded"
+            with share.open("qmp", os.O_RDWR) as channel:
+                assert receive(channel) == b"hello"
+        assert path.stat().st_ino == before
+    bed.await_status(lambda status: not any("pid" in device for device in status["devices"]))
+    assert not path.parent.exists()
 
 
 def test_the_old_worker_may_end_long_before_the_new_one_says_that_it_serves(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.channel.listening import listen, listen_all, remove, sweep
+from backend.channel.listening import listen, listen_all, listens_at, remove, sweep
 from backend.exports import ExportError
 from backend.share import NamedChannel
 
@@ -118,3 +118,34 @@ def test_all_or_none_and_the_error_names_channel_and_path(sockets: Path) -> None
         listen_all(channels)
     remove(str(sockets / "good"))
     assert not (sockets / "good").exists()
+
+
+def test_what_listens_at_a_path_is_known_whoever_has_made_it(sockets: Path) -> None:
+    path, other = str(sockets / "qmp"), str(sockets / "other")
+    with listen(path) as listener, socket.socket(socket.AF_UNIX) as client:
+        assert listens_at(listener.fileno(), path)
+        assert not listens_at(listener.fileno(), other)
+        client.connect(path)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockname() == path
+            assert not listens_at(accepted.fileno(), path)
+        assert not listens_at(client.fileno(), path)
+        assert os.fstat(listener.fileno())  # it is still the caller's
+
+
+def test_nothing_else_listens_there(sockets: Path) -> None:
+    path = str(sockets / "other")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets,
+        socket.socket(socket.AF_INET) as network,
+        socket.socket(socket.AF_UNIX) as bound,
+        open(os.devnull, "rb") as null,
+    ):
+        packets.bind(path)
+        packets.listen()
+        bound.bind(str(sockets / "bound"))
+        for fd in (packets, network, null):
+            assert not listens_at(fd.fileno(), path)
+        assert not listens_at(bound.fileno(), str(sockets / "bound"))
+    assert not listens_at(1 << 20, path)

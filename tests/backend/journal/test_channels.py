@@ -142,20 +142,25 @@ def at_every_step(guest: Served, scene: Callable[[], None]) -> None:
         assert guest.words[1] == 0, "no worker ended"
 
 
-def waits(guest: Served, export: Path) -> None:
+def waits(
+    guest: Served, export: Path, meanwhile: Callable[[Served], object] = lambda _: None
+) -> None:
     """An open, and reads that are answered, flushed, and left behind; each has to wait."""
     ask(guest, m.Twalk(TAG, ROOT, BOTH, (b"qmp",)))
     guest.put(m.Tlopen(Tag(2), BOTH, os.O_RDWR), 0)
     look(guest)
+    meanwhile(guest)
     with client(export) as dom0:
         assert guest.answer(0)[:1] == (2,)
         guest.put(m.Tread(Tag(2), BOTH, 0, 100), 0)
         look(guest)
+        meanwhile(guest)
         dom0.sendall(b"late")
         frame = guest.receive()
         assert frame.endswith(b"late")
         guest.put(m.Tread(Tag(2), BOTH, 0, 100), 0)
         look(guest)
+        meanwhile(guest)
         assert isinstance(ask(guest, m.Tflush(Tag(4), Tag(2))), m.Rflush)
         dom0.sendall(b"kept")
         assert guest.ask(m.Tread(Tag(2), BOTH, 0, 100))[1] == b"kept"
@@ -163,6 +168,7 @@ def waits(guest: Served, export: Path) -> None:
         received(dom0, b"said")
         guest.put(m.Tread(Tag(2), BOTH, 0, 100), 0)
         look(guest)
+        meanwhile(guest)
         guest.send(encode(m.Tclunk(Tag(5), BOTH)))
         answers = {guest.answer(0), guest.answer(0)}
         assert answers == {m.Rclunk(Tag(5)), m.Rlerror(Tag(2), errno.EBADF)}

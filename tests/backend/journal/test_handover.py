@@ -246,7 +246,7 @@ def test_a_share_whose_path_leads_elsewhere_stays_where_it_is(export: Path) -> N
 
 
 RING = KnownRing(0, 1, Evtchn(1), (Gref(1), Gref(2), Gref(3)))
-OFFER = Offer(VERSION, 1, 10, (RING,), OpenChannels((), ()), 0, ())
+OFFER = Offer(VERSION, 1, 10, (RING,), OpenChannels((), ()), 0, (), ())
 
 
 @pytest.mark.parametrize(

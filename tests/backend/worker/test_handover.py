@@ -20,7 +20,7 @@ RINGS = (
     KnownRing(1, 2, Evtchn(8), tuple(map(Gref, range(10, 15)))),
 )
 CHANNELS = OpenChannels((5, 9), (Evtchn(7), Evtchn(8)))
-OFFER = Offer(VERSION, 2, 1000, RINGS, CHANNELS, 12, (12, 13))
+OFFER = Offer(VERSION, 2, 1000, RINGS, CHANNELS, 12, (12, 13), (14,))
 
 
 def test_an_offer_is_found_as_it_was_packed() -> None:

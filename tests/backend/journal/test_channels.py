@@ -110,7 +110,7 @@ def talk(export: Path) -> Iterator[Said]:
     yield m.Tclunk(TAG, SAVE), b""
 
 
-@pytest.mark.parametrize("walls", ["none", "all"])
+@pytest.mark.parametrize("walls", [pytest.param("none", marks=pytest.mark.long), "all"])
 def test_a_worker_may_end_anywhere(export: Path, walls: str) -> None:
     compare(export, walls, partial(talk, export), state(export))
 

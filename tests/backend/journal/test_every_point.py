@@ -82,7 +82,7 @@ def conversation() -> Iterator[Said]:
         yield request, b"hello" if isinstance(request, m.Twrite) else b""
 
 
-@pytest.mark.parametrize("walls", ["none", "all"])
+@pytest.mark.parametrize("walls", [pytest.param("none", marks=pytest.mark.long), "all"])
 def test_a_worker_may_end_anywhere(export: Path, walls: str) -> None:
     compare(export, walls, conversation)
 

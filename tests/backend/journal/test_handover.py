@@ -76,7 +76,17 @@ def test_answers_and_tree_are_as_if_nothing_was_handed_over(export: Path, name: 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("user_attributes")
-@pytest.mark.parametrize("policy", ["fsync-on-close", "quota", "mapped-xattr", "all", "read-only"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "all",
+        "read-only",
+        *(
+            pytest.param(policy, marks=pytest.mark.long)
+            for policy in ("fsync-on-close", "quota", "mapped-xattr")
+        ),
+    ],
+)
 def test_what_policies_keep_is_handed_over(export: Path, policy: str) -> None:
     conversation = test_shares.read_only
     if policy != "read-only":

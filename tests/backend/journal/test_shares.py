@@ -127,11 +127,12 @@ CONVERSATIONS: Final[dict[str, Conversation]] = {"quota": counted, "all": counte
 
 
 @pytest.mark.usefixtures("user_attributes")
-@pytest.mark.parametrize("walls", ["none", "all"])
+@pytest.mark.parametrize("walls", [pytest.param("none", marks=pytest.mark.long), "all"])
 def test_read_only(export: Path, walls: str) -> None:
     compare(export, walls, read_only, share(export, "read-only"), keep=True)
 
 
+@pytest.mark.long  # of all policies together it is seen below
 @pytest.mark.usefixtures("user_attributes")
 @pytest.mark.parametrize("policy", ["fsync-on-close", "quota", "mapped-xattr"])
 def test_a_worker_may_end_anywhere(export: Path, policy: str) -> None:

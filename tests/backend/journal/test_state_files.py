@@ -131,6 +131,7 @@ def atomic(export: Path, **others: bool | int) -> Share:
 CONVERSATIONS = pytest.mark.parametrize("conversation", [new_files, old_files])
 
 
+@pytest.mark.long
 @CONVERSATIONS
 def test_a_worker_may_end_anywhere(export: Path, conversation: partial[Iterator[Said]]) -> None:
     compare(export, "none", partial(conversation, export), atomic(export))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _STANDARD_ERROR: Final = 2
 
+_BEYOND: Final = 256
+"""Numbers that are looked at above one that is, or was, in use."""
+
 
 def blind(kept: Iterable[int]) -> None:
     """Let all descriptors but standard error and ``kept`` lead to ``/dev/null``.
@@ -27,6 +30,14 @@ def blind(kept: Iterable[int]) -> None:
         if fd not in spared and fd != null and is_open(fd):
             os.dup2(null, fd, inheritable=False)
     os.close(null)
+
+
+def open_around(known: int) -> frozenset[int]:
+    """Those that are open, whose numbers are not far above ``known``, the highest known one.
+
+    The kernel gives the lowest number that is free.  Behind the walls no listing has them.
+    """
+    return frozenset(filter(is_open, range(known + _BEYOND)))
 
 
 def is_open(fd: int) -> bool:

@@ -130,9 +130,7 @@ def _wstat(session: Session, request: m.Twstat, begun: Begun) -> Message | None:
 
 ONCE_DOTU: Final[Mapping[type[Message], Once]] = MappingProxyType(
     {
-        m.Tcreate: Once(
-            lambda session, request: before(session, _entry(session, request)), _create
-        ),
+        m.Tcreate: Once(_before_create, _create),
         m.Twstat: Once(_renamed, _wstat),
     }
 )

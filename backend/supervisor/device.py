@@ -176,9 +176,10 @@ class Device:
 
     def _step(self) -> bool:
         """One look and one move; false when there is nothing (more) to do now."""
-        self._reap()
         if self._upgrade is not None and self.idle:
+            self._upgrade.predecessor_ended()
             return False  # who took over says so, or ends: either ends the upgrade, which wakes us
+        self._reap()
         seen = self._nodes.look()
         if seen is None or self._is_another_domain(seen):
             self.forget()
@@ -211,9 +212,6 @@ class Device:
     def _reap(self) -> None:
         """Drop a worker that has ended, and keep the reason if that was not expected."""
         if self.worker is not None and self.worker.phase is WorkerPhase.NONE:
-            if self._upgrade is not None:
-                self._upgrade.predecessor_ended()
-                return  # and perhaps another one serves
             self._services.records.remove(self.key, self.worker.pid)
             self._failure, self.worker = self.worker.failure, None
             self._unexamined = self._record = None

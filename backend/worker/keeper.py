@@ -122,8 +122,7 @@ def keep(
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == HANDING_OVER:
             hand_over()
             past = Past()
-            if not throttle.allow(time.monotonic()):
-                time.sleep(throttle.wait())
+            _rest(throttle)
             continue
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
             _end_as(signal.SIGSYS)
@@ -136,9 +135,14 @@ def keep(
         except GivenUpError as error:
             raise GivenUpError(f"worker died: {how}, {error}") from None
         past = deaths.past
-        if not throttle.allow(time.monotonic()):
-            time.sleep(throttle.wait())
+        _rest(throttle)
         log.warning("worker died: %s; another one goes on", how)
+
+
+def _rest(throttle: Throttle) -> None:
+    """Wait, where workers have been started too fast."""
+    if not throttle.allow(time.monotonic()):
+        time.sleep(throttle.wait())
 
 
 def _life(live: Callable[[Past | None], int], past: Past | None) -> int:

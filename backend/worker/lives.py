@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from backend.channel.tree import ChannelTree
 from backend.confinement import capabilities
-from backend.confinement.descriptors import is_open
+from backend.confinement.descriptors import is_open, open_around
 from backend.confinement.walls import Refused
 from backend.fileserver.naming import clunked
 from backend.fileserver.opening import iounit
@@ -49,9 +49,6 @@ log = logging.getLogger(__name__)
 
 _SHOWN: Final = 64
 """Bytes of a request that goes into the log."""
-
-_STRAYS: Final = 256
-"""Numbers that are looked at beyond the lowest that is free, which is the next that is given."""
 
 
 class Lives:
@@ -214,12 +211,8 @@ class Lives:
         return unfinished
 
     def _open_now(self) -> frozenset[int]:
-        """What the worker before us has left open, and what we have opened so far.
-
-        The kernel gives the lowest number that is free, so none is far above those that are known.
-        """
-        highest = max(self._kept | named_descriptors(self._journal))
-        return frozenset(filter(is_open, range(highest + _STRAYS)))
+        """What the worker before us has left open, and what we have opened so far."""
+        return open_around(max(self._kept | named_descriptors(self._journal)))
 
     @staticmethod
     def _refuse(connection: Connection, past: Past) -> None:
@@ -276,7 +269,7 @@ def _halves(rings: Iterable[BoundRing]) -> list[ConsumerRing | ProducerRing]:
 def _open_descriptors() -> frozenset[int]:
     lowest = os.dup(2)
     os.close(lowest)
-    return frozenset(filter(is_open, range(lowest + _STRAYS)))
+    return open_around(lowest)
 
 
 def _is_directory(fd: int) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from backend.channel.listening import listens_at, unbound
 from backend.channel.tree import ChannelTree
-from backend.confinement.descriptors import is_open
+from backend.confinement.descriptors import open_around
 from backend.confinement.namespaces import held_directories
 from backend.confinement.plan import plan_for
 from backend.confinement.sandbox import Sandbox
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from backend.worker.settings import WorkerSettings
     from backend.worker.supervision import Supervision
     from protocol.xenpv.ports import EventChannels
-
-_BEYOND: Final = 256
-"""Numbers that are looked at above the highest that came: what was opened since has them."""
 
 
 class Successor:
@@ -132,7 +129,7 @@ def succeed(
     max_msize = min(settings.max_msize, *(ring.requests.size for ring in rings))
     session = Session(opened.tree, limits, max_msize, opened.readiness)
     device = Device(settings, session, sandbox, mapper, events, rings, supervision, trace or None)
-    kept = frozenset(filter(is_open, range(max(received) + _BEYOND))) - (received - {*channels})
+    kept = open_around(max(received)) - (received - {*channels})
     return Lives(device, point, Successor(taking, journal, numbers, kept)).run()
 
 

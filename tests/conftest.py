@@ -61,6 +61,13 @@ def bed(leak_free: None) -> Iterator[Testbed]:
 
 
 @pytest.fixture
+def recovering(leak_free: None) -> Iterator[Testbed]:
+    """The same, whose workers are replaced when they die."""
+    with Testbed(config="recovery = true\n") as running:
+        yield running
+
+
+@pytest.fixture
 def user_attributes(tmp_path: Path) -> None:
     """Skipped where the file system of ``tmp_path`` keeps none (tmpfs before Linux 6.6)."""
     try:

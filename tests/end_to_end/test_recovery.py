@@ -14,23 +14,16 @@ import pytest
 from frontend_stub.connect import connect_device
 from frontend_stub.share import Share
 from protocol.xenpv.ids import Domid
-from tools.testbed import Testbed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tools.testbed import Testbed
 
 GUEST = Domid(5)
 WRITERS = 8
 ROUNDS = 20
 PIECE = 4000
-
-
-@pytest.fixture
-def recovering(leak_free: None) -> Iterator[Testbed]:
-    del leak_free
-    with Testbed(config="recovery = true\n") as bed:
-        yield bed
 
 
 def work(share: Share, writer: int, progress: Event) -> bytes:

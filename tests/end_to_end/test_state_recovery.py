@@ -17,13 +17,13 @@ from protocol.xenpv.ids import Domid
 from tests.end_to_end.dom0 import DEADLINE, dom0
 from tests.end_to_end.lives import kill_worker
 from tests.end_to_end.test_channels import receive
-from tools.testbed import Testbed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from frontend_stub.file import File
+    from tools.testbed import Testbed
 
 GUEST = 5
 CLIENTS = 4
@@ -32,13 +32,6 @@ AT_LEAST = 4
 LONGEST = 20_000
 SECONDS = 0.1
 """At most, from one kill to the next."""
-
-
-@pytest.fixture
-def recovering(leak_free: None) -> Iterator[Testbed]:
-    del leak_free
-    with Testbed(config="recovery = true\n") as bed:
-        yield bed
 
 
 def question(dice: random.Random) -> bytes:

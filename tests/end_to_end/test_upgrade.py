@@ -26,7 +26,7 @@ from tests.end_to_end.writers import write_at_once
 from tools.testbed import Testbed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 GUEST, OTHER = Domid(5), Domid(6)
@@ -37,10 +37,8 @@ MARKED = ("backend/worker/loop.py", '"errors": counters.errors', '"errors": 777'
 
 
 @pytest.fixture
-def bed(leak_free: None) -> Iterator[Testbed]:
-    del leak_free
-    with Testbed(config="recovery = true\n") as running:
-        yield running
+def bed(recovering: Testbed) -> Testbed:
+    return recovering
 
 
 def upgrade(bed: Testbed, *arguments: str) -> tuple[int, list[dict[str, Any]]]:

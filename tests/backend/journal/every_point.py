@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.ninep import messages as m
 from protocol.ninep.directory import decode_stats
-from protocol.ninep.ids import Fid
+from protocol.ninep.ids import NOFID, Fid, Tag
 from tests.backend.journal.conftest import served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from backend.share import Share
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 LISTING: Final = Fid(99)
 """A fid that reads a directory in 9P2000.u: of its entries the names are compared."""
+
+
+def mount() -> Iterator[Said]:
+    """How a conversation in 9P2000.L begins; the root is fid 0."""
+    yield m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"), b""
+    yield m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0), b""
 
 
 def compare(

@@ -16,14 +16,14 @@ import pytest
 from backend.share import Commit, NamedChannel, NamedFile, Share
 from protocol.ninep import messages as m
 from protocol.ninep.codec import encode
-from protocol.ninep.ids import NOFID, Fid, Tag
+from protocol.ninep.ids import Fid, Tag
 from tests.backend.journal.conftest import served
-from tests.backend.journal.every_point import compare, compare_short_lives
+from tests.backend.journal.every_point import compare, compare_short_lives, mount
 from tests.backend.journal.test_hostile import between_two_lives
 from tests.end_to_end.lives import kill_worker, worker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from protocol.ninep.messages import Message
@@ -39,11 +39,6 @@ def state(export: Path) -> Share:
     save = NamedFile("save", str(export / "qemu-save"), writable=True)
     channel = NamedChannel("qmp", str(export.parent / "qmp"))
     return Share(files=(save,), channels=(channel,), commit=Commit.ATOMIC)
-
-
-def mount() -> Iterator[Said]:
-    yield m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"), b""
-    yield m.Tattach(TAG, ROOT, NOFID, b"", b"", 0), b""
 
 
 def opened(fid: Fid, flags: int) -> Iterator[Said]:
@@ -126,6 +121,12 @@ def ask(guest: Served, request: Message, data: bytes = b"") -> Message:
     return reply
 
 
+def say(guest: Served, conversation: Iterable[Said]) -> None:
+    """Ask for all of it."""
+    for request, _ in conversation:
+        ask(guest, request)
+
+
 def look(guest: Served) -> None:
     """What was put before has been looked at, and waits."""
     assert isinstance(ask(guest, m.Tgetattr(Tag(3), ROOT, 0)), m.Rgetattr)
@@ -177,8 +178,7 @@ def waits(
 
 def test_what_waits_goes_on_waiting(export: Path) -> None:
     with served(state(export), "none") as guest:
-        for request, _ in mount():
-            ask(guest, request)
+        say(guest, mount())
         at_every_step(guest, partial(waits, guest, export))
 
 
@@ -207,14 +207,12 @@ def fill(guest: Served) -> tuple[bytes, bytes]:
 
 def test_writes_that_wait_are_sent_once(export: Path) -> None:
     with served(state(export), "none") as guest:
-        for request, _ in mount():
-            ask(guest, request)
+        say(guest, mount())
         step, ended = 0, False
         while not ended:
             step += 1
             with client(export) as dom0:
-                for request, _ in opened(BOTH, os.O_RDWR):
-                    ask(guest, request)
+                say(guest, opened(BOTH, os.O_RDWR))
                 said, last = fill(guest)
                 guest.put(m.Twrite(Tag(6), BOTH, 0, 6), 0, b"behind")
                 look(guest)
@@ -237,11 +235,9 @@ def test_writes_that_wait_are_sent_once(export: Path) -> None:
 
 def test_a_read_that_its_next_worker_answers_is_answered_once(export: Path) -> None:
     with served(state(export), "none") as guest:
-        for request, _ in mount():
-            ask(guest, request)
+        say(guest, mount())
         with client(export) as dom0:
-            for request, _ in opened(BOTH, os.O_RDWR):
-                ask(guest, request)
+            say(guest, opened(BOTH, os.O_RDWR))
             guest.put(m.Tread(Tag(2), BOTH, 0, 100), 0)
             look(guest)
             with between_two_lives(guest):
@@ -256,12 +252,10 @@ def test_a_read_that_its_next_worker_answers_is_answered_once(export: Path) -> N
 
 def test_a_client_in_the_queue_keeps_its_place(export: Path) -> None:
     with served(state(export), "none") as guest:
-        for request, _ in mount():
-            ask(guest, request)
+        say(guest, mount())
         with client(export) as first, client(export) as second:
             for dom0, word in ((first, b"one"), (second, b"two")):
-                for request, _ in opened(BOTH, os.O_RDWR):
-                    ask(guest, request)
+                say(guest, opened(BOTH, os.O_RDWR))
                 while not kill_worker(guest.process.pid):
                     pass  # one is being born
                 dom0.sendall(word)
@@ -272,11 +266,9 @@ def test_a_client_in_the_queue_keeps_its_place(export: Path) -> None:
 def test_what_a_worker_has_answered_is_taken_once(export: Path) -> None:
     """It dies when the answer is true and nothing is taken, the next one with bytes looked at."""
     with served(state(export), "none") as guest:
-        for request, _ in mount():
-            ask(guest, request)
+        say(guest, mount())
         with client(export) as dom0:
-            for request, _ in opened(BOTH, os.O_RDWR):
-                ask(guest, request)
+            say(guest, opened(BOTH, os.O_RDWR))
             for steps, word in ((3, b"one"), (1, b"two")):
                 dom0.sendall(word)
                 guest.words[1] = guest.words[0] + steps
@@ -289,8 +281,7 @@ def test_a_client_that_no_open_has_got_yet_is_the_next(export: Path) -> None:
     opens, other = encode(m.Tlopen(TAG, BOTH, os.O_RDWR)), encode(m.Tfsync(TAG, BOTH, 0))
     assert len(opens) == len(other)
     with served(state(export), "none") as guest:
-        for request, _ in mount():
-            ask(guest, request)
+        say(guest, mount())
         ask(guest, m.Twalk(TAG, ROOT, BOTH, (b"qmp",)))
         keeper, ring = guest.process.pid, guest.rings[0]
         start = len(ring.data.memory) // 2 + (ring.requests.index & ring.requests.size - 1)

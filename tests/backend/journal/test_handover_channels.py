@@ -27,7 +27,7 @@ from protocol.xenpv.ids import Evtchn, Gref
 from protocol.xenpv.ports import OpenChannels
 from tests.backend.journal import test_channels
 from tests.backend.journal.conftest import served
-from tests.backend.journal.every_point import clear, found, held
+from tests.backend.journal.every_point import clear, found, held, mount
 from tests.backend.journal.handing import Handover, hand_over
 from tests.backend.journal.test_channels import (
     BOTH,
@@ -36,9 +36,9 @@ from tests.backend.journal.test_channels import (
     client,
     fill,
     look,
-    mount,
     opened,
     received,
+    say,
     state,
 )
 from tests.backend.journal.test_handover import (
@@ -66,11 +66,6 @@ def identity(export: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def mounted(guest: Served) -> None:
-    for request, _ in mount():
-        ask(guest, request)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 3])
 def test_nobody_sees_anything(export: Path, every: int) -> None:
@@ -86,12 +81,11 @@ def test_nobody_sees_anything(export: Path, every: int) -> None:
 def test_a_share_of_channels_alone(export: Path) -> None:
     share = Share(channels=(NamedChannel("qmp", str(export.parent / "qmp")),))
     with served(share, "all") as guest:
-        mounted(guest)
+        say(guest, mount())
         for _ in range(3):
             hand_over(guest)
             with client(export) as dom0:
-                for request, _ in opened(BOTH, os.O_RDWR):
-                    ask(guest, request)
+                say(guest, opened(BOTH, os.O_RDWR))
                 hand_over(guest)
                 dom0.sendall(b"hello")
                 assert guest.ask(m.Tread(TAG, BOTH, 0, 100))[1] == b"hello"
@@ -100,16 +94,15 @@ def test_a_share_of_channels_alone(export: Path) -> None:
 
 def test_what_waits_goes_on_waiting(export: Path) -> None:
     with served(state(export), "all") as guest:
-        mounted(guest)
+        say(guest, mount())
         test_channels.waits(guest, export, hand_over)
 
 
 def test_writes_that_wait_are_sent_once(export: Path) -> None:
     with served(state(export), "none") as guest:
-        mounted(guest)
+        say(guest, mount())
         with client(export) as dom0:
-            for request, _ in opened(BOTH, os.O_RDWR):
-                ask(guest, request)
+            say(guest, opened(BOTH, os.O_RDWR))
             said, last = fill(guest)
             guest.put(m.Twrite(Tag(6), BOTH, 0, 6), 0, b"behind")
             look(guest)
@@ -132,14 +125,13 @@ def test_writes_that_wait_are_sent_once(export: Path) -> None:
 def test_who_waits_in_the_queue_keeps_place_and_words(export: Path) -> None:
     words = (b"one", b"two", b"three")
     with served(state(export), "none") as guest, ExitStack() as stack:
-        mounted(guest)
+        say(guest, mount())
         clients = []
         for word in words:
             clients.append(stack.enter_context(client(export)))
             clients[-1].sendall(word)
         for dom0, word in zip(clients, words, strict=True):
-            for request, _ in opened(BOTH, os.O_RDWR):
-                ask(guest, request)
+            say(guest, opened(BOTH, os.O_RDWR))
             hand_over(guest)
             assert guest.ask(m.Tread(TAG, BOTH, 0, 100))[1] == word
             ask(guest, m.Twrite(TAG, BOTH, 0, len(word)), word)
@@ -150,7 +142,7 @@ def test_who_waits_in_the_queue_keeps_place_and_words(export: Path) -> None:
 def test_a_client_whose_worker_dies_as_it_comes_is_handed_over(export: Path) -> None:
     """Accepted, and no commit says so; the next worker hands over before it looks at the ring."""
     with served(state(export), "none") as guest:
-        mounted(guest)
+        say(guest, mount())
         ask(guest, m.Twalk(TAG, test_channels.ROOT, BOTH, (b"qmp",)))
         with client(export) as dom0:
             dom0.sendall(b"here")
@@ -186,12 +178,11 @@ def test_the_old_one_listens_and_serves_on(
     export: Path, step: Callable[[Handover], None], reason: str | None
 ) -> None:
     with served(state(export), "all") as guest:
-        mounted(guest)
+        say(guest, mount())
         before = identity(export)
         with client(export) as dom0, client(export) as waits:
             waits.sendall(b"first word")
-            for request, _ in opened(BOTH, os.O_RDWR):
-                ask(guest, request)
+            say(guest, opened(BOTH, os.O_RDWR))
             dom0.sendall(b"hello, and more")
             assert guest.ask(m.Tread(TAG, BOTH, 0, 5))[1] == b"hello"
             ready(guest)
@@ -206,8 +197,7 @@ def test_the_old_one_listens_and_serves_on(
             received(dom0, b"reply")
             ask(guest, m.Tclunk(TAG, BOTH))
             assert dom0.recv(1) == b""
-            for request, _ in opened(BOTH, os.O_RDWR):
-                ask(guest, request)
+            say(guest, opened(BOTH, os.O_RDWR))
             assert guest.ask(m.Tread(TAG, BOTH, 0, 100))[1] == b"first word"
         assert identity(export) == before
 
@@ -256,7 +246,7 @@ def test_what_is_said_to_listen_is_not_believed(
 ) -> None:
     """The new process meets one that hands over ``make``'s socket in the listener's place."""
     with served(state(export), "none") as guest:
-        mounted(guest)
+        say(guest, mount())
         ready(guest)
         before = identity(export)
         with make(export) as impostor:

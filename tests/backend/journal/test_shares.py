@@ -11,8 +11,8 @@ import pytest
 from backend.share import SecurityModel, Share
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
-from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.every_point import compare, compare_short_lives
+from protocol.ninep.ids import Fid, Tag
+from tests.backend.journal.every_point import compare, compare_short_lives, mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 TAG = Tag(1)
 ROOT, FILE, OTHER, LINK, LIST, LOG = map(Fid, range(6))
 GID = 7
-
-
-def mount() -> Iterator[Said]:
-    yield m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"), b""
-    yield m.Tattach(TAG, ROOT, NOFID, b"", b"", 0), b""
 
 
 def read_only() -> Iterator[Said]:

@@ -11,8 +11,8 @@ import pytest
 from backend.share import Commit, NamedFile, Share
 from protocol.ninep import flags as f
 from protocol.ninep import messages as m
-from protocol.ninep.ids import NOFID, Fid, Tag
-from tests.backend.journal.every_point import compare, compare_short_lives
+from protocol.ninep.ids import Fid, Tag
+from tests.backend.journal.every_point import compare, compare_short_lives, mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,6 @@ ROOT, FILE, OTHER, LIST, DIR = map(Fid, range(5))
 NEW, APPEND = os.O_RDWR | f.DOTL_EXCL, os.O_WRONLY | f.DOTL_APPEND | f.DOTL_EXCL
 SIZE = f.SETATTR_SIZE
 GID = 0
-
-
-def mount() -> Iterator[Said]:
-    yield m.Tversion(Tag(0xFFFF), 8192, b"9P2000.L"), b""
-    yield m.Tattach(TAG, ROOT, NOFID, b"", b"", 0), b""
 
 
 def say(*requests: m.Message) -> Iterator[Said]:

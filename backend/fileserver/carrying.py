@@ -46,7 +46,12 @@ class Carrying(Protocol):
     def forget(self) -> None:
         """A new session: what the old one asked gets no reply."""
 
-    def reading(self, session: Session, fid: Fid) -> None:
+    def together(self, kind: type[Message]) -> bool:
+        """Whether requests of this kind may be settled with others: nothing is carried out for
+        them but their handlers, perhaps twice.
+        """
+
+    def reading(self, lane: Lane, session: Session, fid: Fid) -> None:
         """A Tread of 9P2000.u, which may be a directory's, is about to be carried out."""
 
     def write(

@@ -132,6 +132,11 @@ class Connection:
         """Have this one keep account of what is done from now on."""
         self._carrying = carrying
 
+    def go_gently(self) -> None:
+        """Any request of each lane's next batch may be our end."""
+        for lane in self.lanes:
+            lane.go_gently()
+
     def refuse(self, number: int) -> bytes | None:
         """Answer the request at the head of a lane with EIO, unlooked at; its first bytes.
 
@@ -148,7 +153,7 @@ class Connection:
         lane.serving = size
         self._send(lane, self._refusal(tag, OSError(errno.EIO, "it has ended its worker")))
         lane.take(size)
-        lane.notify()
+        lane.end_batch()
         return head[:size]
 
     def again(self, number: int, frame: bytes, data: bytes | None = None) -> None:
@@ -158,12 +163,10 @@ class Connection:
         """
         size, kind, tag = _HEADER.unpack_from(frame)
         self._beside, lane = data, self.lanes[number]
-        # Of a reply that is published in place nobody else says whose it is.
-        lane.replying = frame
         try:
             self._answer(lane, frame, size, kind, tag)
         finally:
-            self._beside, lane.replying = None, b""
+            self._beside = None
 
     def say(self, number: int, tag: Tag, outcome: Message | Exception) -> None:
         """Give what a worker before this one was asked on a lane.  Raises ``RingError``."""
@@ -206,7 +209,7 @@ class Connection:
                 self._answer_late(self.in_flight.unparked())
                 self.in_flight.release_flushes()
         finally:
-            lane.notify()
+            lane.end_batch()
         if self._carrying is not None:
             self._carrying.serve(None)
         return more
@@ -305,6 +308,7 @@ class Connection:
 
     def _version(self, lane: Lane, request: Tversion) -> bytes:
         """A new session: what the old one left in flight is answered no more, version(5)."""
+        lane.by_itself()
         self.in_flight.forget()
         self._answers = {Tversion: self._version}
         if self._carrying is None:
@@ -324,11 +328,20 @@ class Connection:
         self.in_flight.flush(lane, request)
 
     def _answer_to(self, kind: type[Message]) -> Answer:
-        if kind is Tread and self.session.dialect is Dialect.DOTU and self._carrying is not None:
+        carrying, dialect = self._carrying, self.session.dialect
+        if carrying is None:
+            return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
+        if kind is Tread and dialect is Dialect.DOTU:
             return self._read_stats
-        if kind in self._pumped:
-            return self._pumped[kind]
-        return partial(self._call if self._carrying is None else self._carried, HANDLERS[kind])
+        if carrying.together(kind):
+            return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
+        carried = self._pumped.get(kind) or partial(self._carried, HANDLERS[kind])
+        return partial(self._by_itself, carried)
+
+    @staticmethod
+    def _by_itself(answer: Answer, lane: Lane, request: Request) -> bytes | None:
+        lane.by_itself()
+        return answer(lane, request)
 
     def _carried(self, handler: Handler, lane: Lane, request: Request) -> bytes | None:
         assert self._carrying is not None  # noqa: S101 -- else nobody comes here
@@ -344,13 +357,16 @@ class Connection:
         except MustWait as wait:
             self._wait(lane, request.tag, wait.parked(partial(self._read_late, request.tag)))
             return
-        replies.put(0, encode(unchecked(Rread, (request.tag, done))))
+        head = encode(unchecked(Rread, (request.tag, done)))
+        replies.put(0, head)
         self.counters.bytes_read += done
-        self._publish(lane, _READ_HEAD + done)
+        if self._trace is not None:
+            self._trace.reply(replies.slices(0, _READ_HEAD + done))
+        lane.answered(head, _READ_HEAD + done)
 
     def _read_stats(self, lane: Lane, request: Tread) -> None:
         assert self._carrying is not None  # noqa: S101 -- else nobody comes here
-        self._carrying.reading(self.session, request.fid)
+        self._carrying.reading(lane, self.session, request.fid)
         self._read(lane, request)
 
     def _read_late(self, tag: Tag, data: bytes) -> Payload:
@@ -434,8 +450,3 @@ class Connection:
         if self._trace is not None:
             self._trace.reply((reply,))
         lane.send(reply)
-
-    def _publish(self, lane: Lane, length: int) -> None:
-        if self._trace is not None:
-            self._trace.reply(lane.replies.slices(0, length))
-        lane.publish(length)

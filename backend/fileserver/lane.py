@@ -58,15 +58,16 @@ class ByteSink(Protocol):
 
 
 class Lane:
-    """One way in, one way out, and what is owed on it."""
+    """One way in, one way out, and what is owed on it.
+
+    What becomes of a request is seen at once; ``grouped_lane`` has another kind.
+    """
 
     __slots__ = (
         "_consumed",
         "_notify",
         "_unnotified",
-        "commit",
         "replies",
-        "replying",
         "requests",
         "sent",
         "serving",
@@ -85,31 +86,22 @@ class Lane:
         """The request at the head was left there, because its reply may find no room."""
         self._unnotified = 0
         self._consumed = False
-        self.commit: Callable[[Lane, int, int], None] | None = None
-        """Called before anything of a request's outcome can be seen in the rings: with the bytes of
-        the request that is over, and of the reply that lies in place.  A journal's."""
         self.serving = 0
-        """Bytes of the request that is being served, until its outcome has been committed."""
-        self.replying = b""
-        """The reply that is being published, where it is known whole."""
+        """Bytes of the request that is being served, until its reply lies in place."""
         self.sent = 0
-        """Bytes of all replies ever published here: the clock of ``unread``."""
+        """Bytes of all replies ever put here: the clock of ``unread``."""
 
     def send(self, reply: bytes) -> None:
-        """Publish a whole reply, or keep it until there is room.  Raises ``RingError``."""
+        """Put a whole reply in place, or keep it until there is room.  Raises ``RingError``."""
         if self.waiting or self.replies.free() < len(reply):
             self.waiting.append(reply)
             return
         self.replies.put(0, reply)
-        self.replying = reply
-        self.publish(len(reply))
+        self.answered(reply, len(reply))
 
-    def publish(self, length: int) -> None:
-        """Publish a reply of ``length`` bytes that lies in place, whole."""
-        if self.commit is not None:
-            self.commit(self, self.serving, length)
-            self.serving = 0
-            self.replying = b""
+    def answered(self, head: bytes, length: int) -> None:  # noqa: ARG002 -- it is GroupedLane's
+        """A reply of ``length`` bytes, which begins with ``head``, lies in place, whole."""
+        self.serving = 0
         self.replies.advance(length)
         self.sent += length
         self._unnotified += length
@@ -117,12 +109,20 @@ class Lane:
             self.notify()
 
     def take(self, length: int) -> None:
-        """Give the room of a request back to the peer."""
-        if self.serving and self.commit is not None:  # its reply comes later
-            self.commit(self, length, 0)
+        """Go on behind a request, whose reply lies in place or comes later."""
         self.serving = 0
         self.requests.advance(length)
         self._consumed = True
+
+    def by_itself(self) -> None:
+        """The request that is being served has nothing to do with those before and after it."""
+
+    def go_gently(self) -> None:
+        """Each request of the next batch may be the last."""
+
+    def end_batch(self) -> None:
+        """No request comes next: let all be seen, and tell the peer."""
+        self.notify()
 
     def told(self) -> None:
         """Nobody knows what the peer has been told: tell it at the next chance."""
@@ -135,12 +135,11 @@ class Lane:
                 return False
             reply = self.waiting.popleft()
             self.replies.put(0, reply)
-            self.replying = reply
-            self.publish(len(reply))
+            self.answered(reply, len(reply))
         return True
 
     def unread(self) -> int:
-        """Bytes published that the peer has not consumed yet.  Raises ``RingError``."""
+        """Bytes put that the peer has not consumed yet.  Raises ``RingError``."""
         return self.replies.size - self.replies.free()
 
     def notify(self) -> None:

@@ -11,8 +11,9 @@ from backend.fileserver.dotu.listing import StatDirectory
 from backend.journal.debts import send_debt
 from backend.journal.once import NOTHING, ONCE, appended
 from backend.journal.once_dotu import ONCE_DOTU
+from backend.journal.together import TOGETHER
 from backend.journal.writer import Attended
-from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Twrite
+from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Tread, Twrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ class Carrier:
     def __init__(self, writer: Writer, unfinished: Sequence[Begun], point: Point) -> None:
         """``unfinished`` is what the worker before us had begun of each lane, if it had any."""
         self._writer = writer
+        self.serve = writer.journal.serve
         self._unfinished = {number: begun for number, begun in enumerate(unfinished) if begun.whole}
         self._point = point
         self._closing: tuple[Closing, int] | None = None
@@ -52,9 +54,8 @@ class Carrier:
         self._late: LateSend | None = None
         """What a Twrite to a channel waits with."""
         self._again: SendRecord | None = None
-
-    def serve(self, lane: int | None) -> None:
-        self._writer.serve(lane)
+        # Of a channel's bytes, what one reply has taken is settled before the next one looks.
+        self._together = TOGETHER - {Tread} if writer.session.readiness else TOGETHER
 
     def owe(self, lane: Lane, request: Message, frame: bytes) -> None:
         writer = self._writer
@@ -115,10 +116,18 @@ class Carrier:
         self._point("done")
         return answer
 
-    def reading(self, session: Session, fid: Fid) -> None:
+    def together(self, kind: type[Message]) -> bool:
+        return kind in self._together
+
+    def reading(self, lane: Lane, session: Session, fid: Fid) -> None:
         state = session.fids.get(fid)
-        if state is not None and type(state.file) is StatDirectory:
+        if state is None:
+            return
+        if type(state.file) is StatDirectory:
+            lane.by_itself()
             self._writer.touch_fid(fid)
+        elif Tread not in self._together:
+            lane.by_itself()
 
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]
@@ -126,6 +135,7 @@ class Carrier:
         attended = self._writer.attended.get(request.fid)
         if attended is None:
             return io.write(session, request, buffers)
+        lane.by_itself()
         if Attended.SENDS in attended:
             return self._send(lane, session, request, buffers)
         if Attended.APPENDS not in attended:

@@ -9,13 +9,13 @@ from backend.journal.layout import COMMITTED_WORD
 
 if TYPE_CHECKING:
     from backend.channel.client import Client
-    from backend.fileserver.lane import Lane
+    from backend.fileserver.grouped_lane import GroupedLane
     from backend.journal.carrying import Point
     from backend.journal.writer import Writer
 
 
 class _Marked:
-    """A half of a lane that says when it has moved its index."""
+    """A half of a lane that says when it has gone on, and when it has shown that."""
 
     def __init__(self, half: Any, name: str, point: Point) -> None:  # noqa: ANN401 -- source or sink
         self._half = half
@@ -25,9 +25,15 @@ class _Marked:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever it has
         return getattr(self._half, name)
 
-    def advance(self, length: int) -> None:
+    def move(self, length: int) -> None:
+        """As the half; then the point, where what is next lies in place."""
+        self._half.move(length)
+        if self._name == "published":
+            self._point("laid")
+
+    def publish(self) -> None:
         """As the half; then the point."""
-        self._half.advance(length)
+        self._half.publish()
         self._point(self._name)
 
 
@@ -59,20 +65,21 @@ def mark_commits(writer: Writer, point: Point) -> None:
         writer.words = _MarkedWords(writer.words, point)  # type: ignore[assignment]  # it is stored to
 
 
-def mark(lane: Lane, point: Point) -> None:
-    """Have ``point`` called before and after a commit, and after each of the two indices.
+def mark(lane: GroupedLane, point: Point) -> None:
+    """Have ``point`` called after each reply, around a commit, and after each of the two indices.
 
     Nothing is changed where nobody wants that, so it costs a worker nothing.
     """
     commit = lane.commit
-    if point is no_point or commit is None:
+    if point is no_point:
         return
 
-    def marked(lane: Lane, consumed: int, produced: int) -> None:
+    def marked(lane: GroupedLane, consumed: int, produced: int) -> None:
         point("answered")
         commit(lane, consumed, produced)
         point("committed")
 
     lane.commit = marked
-    lane.replies = _Marked(lane.replies, "published", point)
-    lane.requests = _Marked(lane.requests, "consumed", point)
+    replies: Any = _Marked(lane.replies, "published", point)
+    requests: Any = _Marked(lane.requests, "consumed", point)
+    lane.replies, lane.requests = replies, requests

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from backend.fileserver.fids import FidState
     from backend.fileserver.files import Closing, File, OpenNote
+    from backend.fileserver.grouped_lane import GroupedLane
     from backend.fileserver.lane import Lane
     from backend.fileserver.places import Place
     from backend.fileserver.policies.pending import Pending
@@ -140,10 +141,6 @@ class Writer:
         self.streams: Final = Streams(self, layer(session.tree, ChannelTree))
         self._streams_changed = self.streams.changed
 
-    def serve(self, lane: int | None) -> None:
-        """Requests of this lane, or none, are looked at: which one a crash is due to."""
-        self.journal.serving = lane
-
     def consumed(self, lane: Lane) -> int:
         """Where its requests have come to."""
         return self.indices[self._at[lane]]
@@ -172,7 +169,7 @@ class Writer:
         """How a file of this qid path is written down while it is closed in steps."""
         return ClosingFile(partial(_left, file, path))
 
-    def commit(self, lane: Lane, consumed: int, produced: int) -> None:
+    def commit(self, lane: GroupedLane, consumed: int, produced: int) -> None:
         """Make true what was done: ``consumed`` bytes of a request, ``produced`` of a reply."""
         self.number = number = self.number + 1
         session = self.session
@@ -184,8 +181,8 @@ class Writer:
             or self._streams_changed
         ):
             self._note(number)
-        if self._owed and lane.replying:
-            self.debts.paid(number, self.lane_number(lane), lane.replying)
+        if self._owed and lane.late:
+            self.debts.paid(number, self.lane_number(lane), lane.late)
         if self.debts.closings:
             self.debts.note_closings(number)
         at = self._at[lane]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from backend.fileserver.connection import Connection
 from backend.fileserver.counters import Counters
@@ -12,7 +12,7 @@ from backend.worker.control import Ready
 from backend.worker.loop import HandingOver, ServiceLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from backend.confinement.sandbox import Sandbox
     from backend.fileserver.session import Session
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from backend.worker.settings import WorkerSettings
     from backend.worker.supervision import Supervision
     from protocol.xenpv.ports import EventChannels, GrantMapper
+
+L = TypeVar("L", bound=Lane)
 
 
 class Device(NamedTuple):
@@ -35,12 +37,15 @@ class Device(NamedTuple):
     supervision: Supervision
     trace: TraceWriter | None
 
-    def connect(self) -> Connection:
-        """The session, served over the rings."""
-        lanes = [
-            Lane(ring.requests, ring.replies, partial(self.events.notify, ring.port))
+    def lanes(self, kind: type[L]) -> list[L]:
+        """One for each ring."""
+        return [
+            kind(ring.requests, ring.replies, partial(self.events.notify, ring.port))
             for ring in self.rings
         ]
+
+    def connect(self, lanes: Sequence[Lane]) -> Connection:
+        """The session, served over the rings."""
         return Connection(self.session, lanes, Counters(), self.trace)
 
     def wall_in(self) -> None:

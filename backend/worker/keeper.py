@@ -111,7 +111,7 @@ def keep(
     throttle = Throttle(RATE, BURST, time.monotonic())
     deaths, past = Deaths(), None if ours is None else Past()
     while True:
-        journal.serving = None  # of those before
+        journal.serve(None)  # of those before
         born = time.monotonic()
         status = _life(live, past)
         if status == 0:

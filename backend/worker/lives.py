@@ -13,6 +13,7 @@ from backend.channel.tree import ChannelTree
 from backend.confinement import capabilities
 from backend.confinement.descriptors import is_open, open_around
 from backend.confinement.walls import Refused
+from backend.fileserver.grouped_lane import GroupedLane
 from backend.fileserver.naming import clunked
 from backend.fileserver.opening import iounit
 from backend.fileserver.policies.layers import innermost, layer
@@ -155,7 +156,8 @@ class Lives:
             ring.mapped_again(device.mapper, device.settings.domid) for ring in device.rings
         )
         device = device._replace(rings=rings)
-        connection = device.connect()
+        lanes = device.lanes(GroupedLane)
+        connection = device.connect(lanes)
         writer = Writer(self._journal, connection.session, connection.lanes)
         writer.indices[:] = [half.index for half in _halves(self._device.rings)]
         descriptors = innermost(device.session.tree).descriptors
@@ -178,19 +180,23 @@ class Lives:
             raise RestoreError(f"a channel's client cannot be had again: {error}") from error
         for half, index in zip(_halves(rings), writer.indices, strict=True):
             half.resume(index)
-        mark_commits(writer, self._point)
-        for lane in connection.lanes:
-            lane.commit = writer.commit
-            mark(lane, self._point)
-            lane.told()
+        self._commit_to(writer, lanes)
         carrier = Carrier(writer, unfinished.begun, self._point)
         connection.carried_by(carrier)
         if device.session.dialect is not None:
             connection.go_on(device.session.dialect)
         pay(writer, carrier, connection, unfinished)
-        if past is not None and past.tries >= TRIES:
-            self._refuse(connection, past)
+        if past is not None and past.tries:
+            self._beware(connection, past)
         return device.serve(connection, lambda: self._journal.uncovered)
+
+    def _commit_to(self, writer: Writer, lanes: Iterable[GroupedLane]) -> None:
+        """From now on, what becomes of requests is committed."""
+        mark_commits(writer, self._point)
+        for lane in lanes:
+            lane.commit = writer.commit
+            mark(lane, self._point)
+            lane.told()
 
     def _restored(self, writer: Writer, connection: Connection) -> Unfinished:
         """What the worker before us has left.  Raises ``RestoreError``."""
@@ -215,8 +221,14 @@ class Lives:
         return open_around(max(self._kept | named_descriptors(self._journal)))
 
     @staticmethod
-    def _refuse(connection: Connection, past: Past) -> None:
-        """Answer what has ended so many workers, unlooked at.  Raises ``RingError``."""
+    def _beware(connection: Connection, past: Past) -> None:
+        """A request has ended workers: find out which, or answer it unlooked at.
+
+        Raises ``RingError``.
+        """
+        connection.go_gently()
+        if past.tries < TRIES:
+            return
         head = None if past.lane is None else connection.refuse(past.lane)
         if head is not None:
             log.error(

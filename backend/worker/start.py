@@ -19,6 +19,7 @@ from backend.confinement.plan import plan_for
 from backend.confinement.sandbox import Sandbox
 from backend.confinement.walls import Refused
 from backend.exports import ExportError
+from backend.fileserver.lane import Lane
 from backend.journal.carrying import no_point
 from backend.platform import open_platform
 from backend.trace import TraceWriter
@@ -115,7 +116,7 @@ def _serve(settings: WorkerSettings, supervision: Supervision, point: Point) -> 
     )
     if settings.recovery:
         return Lives(device, point).run()
-    connection = device.connect()
+    connection = device.connect(device.lanes(Lane))
     try:
         device.wall_in()
         device.say_ready()

@@ -100,6 +100,16 @@ class _ByteRing:
             return (self._data[start:end],)
         return (self._data[start:], self._data[: end - self.size])
 
+    def move(self, length: int) -> None:
+        """Move our index by ``length`` bytes; the peer sees it when it is published."""
+        self._index = (self._index + length) & INDEX_MASK
+
+    def publish(self) -> None:
+        """Show the peer how far our index has moved."""
+        if self._barrier is not None:
+            self._barrier()
+        self._words[self._own_word] = self._index
+
     def advance(self, length: int) -> None:
         """Move our index by ``length`` bytes and publish it."""
         if self._barrier is not None:

@@ -94,9 +94,13 @@ class StubbedGuest:
         assert stub_domain is not None, xl("list")
         self.stub_domain = stub_domain
 
+    def monitor(self) -> Monitor:
+        """QEMU's, from Dom0, over the channel; nobody else has it meanwhile."""
+        return Monitor.connect(f"{Config().run_dir}/{self.domid}/{MONITOR}", SLOW)
+
     def qmp(self, request: str, **arguments: str) -> Any:
-        """Ask QEMU, from Dom0, over the channel."""
-        with Monitor.connect(f"{Config().run_dir}/{self.domid}/{MONITOR}", SLOW) as monitor:
+        """Ask QEMU."""
+        with self.monitor() as monitor:
             return monitor.execute(request, arguments)
 
     @property

@@ -9,11 +9,14 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
+from tests.end_to_end.lives import kill_worker
+from tests.lab.deaths import Dying, recovering
 from tests.lab.saved_images import device_model_state
 from tests.lab.service import command, serves, until
 from tests.lab.stub_domains import SLOW, StubbedGuest
@@ -144,6 +147,47 @@ def test_the_worker_killed_between_save_and_restore(
     until(lambda: worker not in service.workers(), SLOW, "the worker does not end")
     stubbed.destroy()
     restore(stubbed, saved)
+
+
+@pytest.fixture
+def recovered(service: Service, hook: None) -> Iterator[StubbedGuest]:
+    """A guest whose stub domain's workers may die."""
+    with recovering(service), StubbedGuest() as guest:
+        yield guest
+
+
+def keeper_of(service: Service, guest: StubbedGuest) -> int:
+    """The process that has the stub domain's device."""
+    (device,) = (each for each in service.devices() if each["domid"] == guest.stub_domain)
+    assert (device["state"], device["recovery"]) == ("connected", True)
+    return int(device["pid"])
+
+
+def test_one_client_s_monitor_while_workers_die_and_are_replaced(
+    service: Service, recovered: StubbedGuest
+) -> None:
+    with recovered.monitor() as monitor:
+        for _ in range(5):
+            keeper = keeper_of(service, recovered)
+            until(partial(kill_worker, keeper), SLOW, "no worker")
+            assert monitor.execute("query-status", {})["status"] == "running"
+            command("upgrade", "--again", f"d{recovered.stub_domain}")
+            assert keeper_of(service, recovered) != keeper
+            assert monitor.execute("query-status", {})["status"] == "running"
+
+
+def test_saved_and_restored_while_workers_and_supervisors_die(
+    service: Service, recovered: StubbedGuest, tmp_path: Path
+) -> None:
+    for number in range(2):
+        keeper = keeper_of(service, recovered)
+        with Dying(service, keeper) as dying:
+            saved = save(recovered, tmp_path / f"image{number}", going_on=True)
+            assert recovered.status == "running"
+        assert dying.deaths
+        assert keeper_of(service, recovered) == keeper
+        recovered.destroy()
+        restore(recovered, saved)
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ class RingPeer:
         wrap: Callable[[Tree], Tree] | None = None,
         trace: TraceWriter | None = None,
         readiness: Readiness | None = None,
+        lane: type[Lane] = Lane,
     ) -> None:
         self.words = [memoryview(bytearray(4096)).cast("I") for _ in range(rings)]
         self.data = [memoryview(bytearray(4096 << order)) for _ in range(rings)]
@@ -65,7 +66,7 @@ class RingPeer:
         self.session = Session(wrap(local) if wrap else local, Limits(), half, readiness)
         self.connection = Connection(
             self.session,
-            [Lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],
+            [lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],
             Counters(),
             trace,
         )

@@ -56,6 +56,10 @@ class Served(Guest):
     def ask(self, request: Message, data: bytes = b"") -> tuple[Message, bytes]:
         """The reply and the data beside it."""
         self.send(encode(request, len(data)) + data if data else encode(request))
+        return self.reply()
+
+    def reply(self) -> tuple[Message, bytes]:
+        """The next reply of the first ring, and the data beside it."""
         frame = self.receive()
         reply = decode_frame(frame)
         length = getattr(reply, "count", 0)

@@ -33,7 +33,7 @@ words = memoryview(mmap.mmap(int(switch), 4096)).cast("Q")
 def next_life() -> int:
     """Steps that the next worker is to live: enough for one commit at least."""
     words[3] = words[3] * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-    return 4 + (words[3] >> 33) % 12
+    return 6 + (words[3] >> 33) % 12
 
 
 def point(name: str) -> None:

@@ -33,28 +33,62 @@ def mount() -> Iterator[Said]:
     yield m.Tattach(Tag(1), Fid(0), NOFID, b"", b"", 0), b""
 
 
+def held(guest: Served, conversation: Iterable[Said]) -> list[Any]:
+    """All answers, but for numbers and times that no two runs have in common."""
+    return [shown(request, *guest.ask(request, data)) for request, data in conversation]
+
+
+def held_at_once(guest: Served, bursts: Iterable[Iterable[Said]]) -> list[Any]:
+    """As ``held``, of requests of which many lie in the ring before the guest says so."""
+    answers: list[Any] = []
+    for burst in map(list, bursts):
+        for request, data in burst:
+            guest.put(request, 0, data)
+        guest.events.notify(guest.rings[0].port)
+        answers += [shown(request, *guest.reply()) for request, _ in burst]
+    return answers
+
+
+def shown(request: m.Message, reply: m.Message, beside: bytes) -> Any:
+    """What two runs have in common of an answer."""
+    if isinstance(reply, m.Rgetattr):
+        return reply.mode, reply.nlink, reply.size
+    if isinstance(reply, m.Rreaddir):
+        return len(beside)
+    if isinstance(reply, m.Rread):
+        listed = getattr(request, "fid", None) == LISTING
+        read = [stat.name for stat in decode_stats(beside)] if listed else beside
+        return reply.count, read
+    fields = reply._asdict()
+    fields.pop("qid", None)
+    fields["wqids"] = len(fields.get("wqids", ()))
+    return type(reply).__name__, fields
+
+
 def compare(
     export: Path,
     walls: str,
-    conversation: Callable[[], Iterable[Said]],
+    conversation: Callable[[], Iterable[Any]],
     share: Share | None = None,
     *,
     keep: bool = False,
+    hold: Callable[[Served, Iterable[Any]], list[Any]] = held,
 ) -> None:
     """The answers and the tree are as if no worker had ended, whichever step it ends at.
 
     ``share`` is of what is in ``export``; ``None``: it is that directory, and nothing else.  What
-    is there is removed before each time, unless it is to be kept.
+    is there is removed before each time, unless it is to be kept.  ``hold`` is ``held_at_once``
+    for a conversation of bursts.
     """
     with served(share or export, walls) as guest:
-        answers, tree = held(guest, conversation()), found(export)
+        answers, tree = hold(guest, conversation()), found(export)
         steps = guest.words[0]
-        assert steps >= 4 * len(answers)
+        assert steps >= (5 if hold is held else 1) * len(answers)
         for step in range(1, steps + 1):
             if not keep:
                 clear(export)
             guest.words[0], guest.words[1] = 0, step
-            assert held(guest, conversation()) == answers, step
+            assert hold(guest, conversation()) == answers, step
             assert guest.words[1] == 0, "no worker ended"
             assert found(export) == tree, step
 
@@ -62,40 +96,21 @@ def compare(
 def compare_short_lives(
     export: Path,
     walls: str,
-    conversation: Callable[[], Iterable[Said]],
+    conversation: Callable[[], Iterable[Any]],
     seed: int,
     share: Share | None = None,
+    *,
+    hold: Callable[[Served, Iterable[Any]], list[Any]] = held,
 ) -> None:
     """The same, with workers each of which ends after a few steps."""
     with served(share or export, walls) as guest:
-        answers, tree = held(guest, conversation()), found(export)
+        answers, tree = hold(guest, conversation()), found(export)
         clear(export)
         guest.words[0], guest.words[1], guest.words[3] = 0, 40, seed
-        assert held(guest, conversation()) == answers
+        assert hold(guest, conversation()) == answers
         assert guest.words[1] > 40, "no worker ended"
         guest.words[1] = guest.words[3] = 0
         assert found(export) == tree
-
-
-def held(guest: Served, conversation: Iterable[Said]) -> list[Any]:
-    """All answers, but for numbers and times that no two runs have in common."""
-    answers: list[Any] = []
-    for request, data in conversation:
-        reply, beside = guest.ask(request, data)
-        if isinstance(reply, m.Rgetattr):
-            answers.append((reply.mode, reply.nlink, reply.size))
-        elif isinstance(reply, m.Rreaddir):
-            answers.append(len(beside))
-        elif isinstance(reply, m.Rread):
-            listed = getattr(request, "fid", None) == LISTING
-            shown = [stat.name for stat in decode_stats(beside)] if listed else beside
-            answers.append((reply.count, shown))
-        else:
-            fields = reply._asdict()
-            fields.pop("qid", None)
-            fields["wqids"] = len(fields.get("wqids", ()))
-            answers.append((type(reply).__name__, fields))
-    return answers
 
 
 def found(top: Path) -> dict[str, Any]:

@@ -18,32 +18,26 @@ takes no further request: what a peer does not read, it pays for itself.
 from __future__ import annotations
 
 import errno
-import logging
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from backend.fileserver import directories, io
 from backend.fileserver.handlers import HANDLERS
 from backend.fileserver.in_flight import InFlight
-from backend.fileserver.parked import MustWait, Parked, Payload
+from backend.fileserver.parked import Parked, Payload
+from backend.fileserver.refusals import Refusals
 from backend.fileserver.session import version
-from protocol.ninep.codec import FIXED_SIZE, HEADER_SIZE, decode, encode
+from backend.fileserver.transfers import WRITE_HEAD, NoRoom, Transfers
+from protocol.ninep.codec import HEADER_SIZE, decode, encode
 from protocol.ninep.dialects import Dialect
-from protocol.ninep.errno_map import errno_of, error_reply
-from protocol.ninep.errors import ProtocolError
 from protocol.ninep.messages import (
     TYPE_NUMBERS,
-    Rread,
-    Rreaddir,
-    Rwrite,
     Tflush,
     Tread,
     Treaddir,
     Tversion,
     Twrite,
 )
-from protocol.ninep.unchecked import unchecked
 from protocol.xenpv.ring import RingError
 
 if TYPE_CHECKING:
@@ -63,8 +57,6 @@ if TYPE_CHECKING:
     Answer = Callable[[Lane, Any], bytes | None]
     """What the pump does with a request; the reply to send, if it is not published or late."""
 
-log = logging.getLogger(__name__)
-
 BATCH_REQUESTS: Final = 64
 BATCH_BYTES: Final = 4 << 20
 """What one call of ``service`` does at most, so that the caller sees its other descriptors
@@ -72,12 +64,6 @@ between batches however busy a frontend keeps it (XSA-332)."""
 
 _HEADER: Final = Struct("<IBH")  # size[4] type[1] tag[2], intro(5)
 _TWRITE: Final = TYPE_NUMBERS[Twrite]
-_HEAD: Final = FIXED_SIZE[_TWRITE]
-_READ_HEAD: Final = FIXED_SIZE[TYPE_NUMBERS[Rread]]
-
-
-class _NoRoom(Exception):  # noqa: N818 -- not an error: the request is served when there is room
-    """The reply may need more room than its lane has now."""
 
 
 class Connection:
@@ -96,18 +82,18 @@ class Connection:
         self.lanes = tuple(lanes)
         self.counters = counters
         self._trace = trace
+        self._refusals = Refusals(session, counters)
         self._carrying = carrying
         self.in_flight = InFlight(self.lanes, self._send)
+        self._transfers = Transfers(session, counters, trace, self._wait, carrying)
         # What the pump answers itself, because it alone has the lanes or knows what is in flight.
         self._pumped: dict[type[Message], Answer] = {
-            Tread: self._read,
-            Twrite: self._write,
-            Treaddir: self._readdir,
+            Tread: self._transfers.read,
+            Twrite: self._transfers.write,
+            Treaddir: self._transfers.readdir,
             Tflush: self._flush,
             Tversion: self._version,
         }
-        self._beside: bytes | None = None
-        """The data of a Twrite that lies in no lane."""
         self._answers: dict[type[Message], Answer] = {Tversion: self._version}
         """Whatever may come now."""
 
@@ -130,7 +116,7 @@ class Connection:
 
     def carried_by(self, carrying: Carrying) -> None:
         """Have this one keep account of what is done from now on."""
-        self._carrying = carrying
+        self._carrying = self._transfers.carrying = carrying
 
     def go_gently(self) -> None:
         """Any request of each lane's next batch may be our end."""
@@ -146,12 +132,12 @@ class Connection:
         available = lane.requests.available()
         if available < HEADER_SIZE:
             return None
-        head = lane.requests.peek(min(_HEAD, available))
+        head = lane.requests.peek(min(WRITE_HEAD, available))
         size, _kind, tag = _HEADER.unpack_from(head)
         if not HEADER_SIZE <= size <= available:
             return None
         lane.serving = size
-        self._send(lane, self._refusal(tag, OSError(errno.EIO, "it has ended its worker")))
+        self._send(lane, self._refusals.reply(tag, OSError(errno.EIO, "it has ended its worker")))
         lane.take(size)
         lane.end_batch()
         return head[:size]
@@ -162,15 +148,19 @@ class Connection:
         ``data`` is what a Twrite has beside it.  Raises ``RingError``.
         """
         size, kind, tag = _HEADER.unpack_from(frame)
-        self._beside, lane = data, self.lanes[number]
+        self._transfers.beside, lane = data, self.lanes[number]
         try:
             self._answer(lane, frame, size, kind, tag)
         finally:
-            self._beside = None
+            self._transfers.beside = None
 
     def say(self, number: int, tag: Tag, outcome: Message | Exception) -> None:
         """Give what a worker before this one was asked on a lane.  Raises ``RingError``."""
-        reply = self._refusal(tag, outcome) if isinstance(outcome, Exception) else encode(outcome)
+        reply = (
+            self._refusals.reply(tag, outcome)
+            if isinstance(outcome, Exception)
+            else encode(outcome)
+        )
         self._send(self.lanes[number], reply)
 
     def resume(self, number: int, tag: Tag, answer: Deferred) -> None:
@@ -180,7 +170,7 @@ class Connection:
         try:
             reply = self._wait(lane, tag, answer)
         except Exception as error:  # noqa: BLE001 -- a guest always gets an answer on its tag
-            reply = self._refusal(tag, error)
+            reply = self._refusals.reply(tag, error)
         if reply is not None:
             self._send(lane, reply)
 
@@ -236,7 +226,7 @@ class Connection:
         available = requests.available()
         budget, bytes_left = BATCH_REQUESTS, BATCH_BYTES
         while available >= HEADER_SIZE:
-            length = _HEAD if available > _HEAD else available  # noqa: FURB136 -- min() is a call
+            length = WRITE_HEAD if available > WRITE_HEAD else available  # noqa: FURB136 -- min() is a call
             head = requests.peek(length)
             size, kind, tag = _HEADER.unpack_from(head)
             if size < HEADER_SIZE or size > requests.size:
@@ -266,11 +256,11 @@ class Connection:
             reply = self._reply(lane, head, size, kind)
         except RingError:
             raise
-        except _NoRoom:
+        except NoRoom:
             lane.stalled = True
             return False
         except Exception as error:  # noqa: BLE001 -- a guest always gets an answer on its tag
-            reply = self._refusal(tag, error)
+            reply = self._refusals.reply(tag, error)
         lane.stalled = False
         if reply is not None:
             self._send(lane, reply)
@@ -287,7 +277,7 @@ class Connection:
         elif size < len(head):
             head = head[:size]
         # A request that found no room last time was traced then.
-        if self._trace is not None and not lane.stalled and self._beside is None:
+        if self._trace is not None and not lane.stalled and self._transfers.beside is None:
             beside = max(0, size - len(head))
             self._trace.request(
                 (head, *(lane.requests.slices(len(head), beside) if beside else ()))
@@ -332,7 +322,7 @@ class Connection:
         if carrying is None:
             return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
         if kind is Tread and dialect is Dialect.DOTU:
-            return self._read_stats
+            return self._transfers.read_accounted
         if carrying.together(kind):
             return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
         carried = self._pumped.get(kind) or partial(self._carried, HANDLERS[kind])
@@ -347,65 +337,6 @@ class Connection:
         assert self._carrying is not None  # noqa: S101 -- else nobody comes here
         carried = partial(self._carrying.carry_out, handler, lane)
         return self._call(carried, lane, request)
-
-    def _read(self, lane: Lane, request: Tread) -> None:
-        """Tread: from the file into the place of the reply's data."""
-        replies = lane.replies
-        buffers = replies.slices(_READ_HEAD, self._room(lane, request.count))
-        try:
-            done = io.read(self.session, request, buffers)
-        except MustWait as wait:
-            self._wait(lane, request.tag, wait.parked(partial(self._read_late, request.tag)))
-            return
-        head = encode(unchecked(Rread, (request.tag, done)))
-        replies.put(0, head)
-        self.counters.bytes_read += done
-        if self._trace is not None:
-            self._trace.reply(replies.slices(0, _READ_HEAD + done))
-        lane.answered(head, _READ_HEAD + done)
-
-    def _read_stats(self, lane: Lane, request: Tread) -> None:
-        assert self._carrying is not None  # noqa: S101 -- else nobody comes here
-        self._carrying.reading(lane, self.session, request.fid)
-        self._read(lane, request)
-
-    def _read_late(self, tag: Tag, data: bytes) -> Payload:
-        self.counters.bytes_read += len(data)
-        return Payload(Rread(tag, len(data)), data)
-
-    def _write(self, lane: Lane, request: Twrite) -> bytes | None:
-        """Twrite: from the place of the request's data into the file."""
-        data: Sequence[memoryview] = lane.requests.slices(_HEAD, request.count)
-        if self._beside is not None:
-            data = (memoryview(self._beside),)
-        try:
-            if self._carrying is None:
-                done = io.write(self.session, request, data)
-            else:
-                done = self._carrying.write(lane, self.session, request, data)
-        except MustWait as wait:
-            return self._wait(
-                lane, request.tag, wait.parked(partial(self._written_late, request.tag))
-            )
-        return encode(self._written_late(request.tag, done))
-
-    def _written_late(self, tag: Tag, done: int) -> Rwrite:
-        self.counters.bytes_written += done
-        return unchecked(Rwrite, (tag, done))
-
-    def _readdir(self, lane: Lane, request: Treaddir) -> bytes:
-        """Treaddir: whole entries, as many as fit."""
-        data = directories.readdir(self.session, request, self._room(lane, request.count))
-        return encode(Rreaddir(request.tag, len(data))) + data
-
-    def _room(self, lane: Lane, count: int) -> int:
-        """``count``, clamped to what a message may hold.  Raises ``_NoRoom`` until that fits."""
-        most = self.session.msize - _READ_HEAD
-        if count > most:  # noqa: PLR1730 -- min() is a call
-            count = most
-        if lane.replies.free() < _READ_HEAD + count:
-            raise _NoRoom
-        return count
 
     def _call(self, handler: Handler, lane: Lane, request: Request) -> bytes | None:
         """Any other request: its handler, whose answer may come later."""
@@ -423,7 +354,7 @@ class Connection:
     def _answer_late(self, ended: Iterable[Finished]) -> None:
         for lane, tag, outcome, wanted in ended:
             if isinstance(outcome, Exception):
-                reply = self._refusal(tag, outcome)
+                reply = self._refusals.reply(tag, outcome)
             elif isinstance(outcome, Payload):
                 reply = encode(outcome.message) + outcome.data
             else:
@@ -434,17 +365,6 @@ class Connection:
                     self._carrying.owe_late_reply(lane, tag, reply)
                 self.in_flight.answered(tag)
                 lane.notify()
-
-    def _refusal(self, tag: Tag, error: Exception) -> bytes:
-        """The error reply for whatever a request raised, logged and counted as its kind asks."""
-        self.counters.errors += 1
-        if isinstance(error, ProtocolError):
-            self.counters.malformed += 1
-            log.info("malformed message: %s", error)
-        elif not isinstance(error, OSError):
-            self.counters.unforeseen += 1
-            log.error("unforeseen while answering tag %d", tag, exc_info=error)
-        return encode(error_reply(self.session.dialect, tag, errno_of(error)))
 
     def _send(self, lane: Lane, reply: bytes) -> None:
         if self._trace is not None:

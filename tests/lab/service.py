@@ -73,13 +73,19 @@ class Service:
         """Stop it in order."""
         command("stop")
         assert self._process.wait(30) == 0, LOG.read_text()
-        assert "Traceback" not in LOG.read_text(), LOG.read_text()
+        check_log()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *failure: object) -> None:
         self.close()
+
+
+def check_log() -> None:
+    """Nothing unforeseen is in it."""
+    log = LOG.read_text()
+    assert "Traceback" not in log, log
 
 
 def serves() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from tests.lab.service import LOG, Service, command, serves, until
+from tests.lab.service import LOG, Service, check_log, command, serves, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +71,7 @@ class Unit(Service):
         until(lambda: shown("ActiveState") == "inactive", 120, "the unit does not end")
         assert shown("Result") == "success", LOG.read_text()
         systemctl("reset-failed", UNIT)  # the next start may be by udev or the hotplug script
+        check_log()
 
 
 def systemctl(*arguments: str) -> str:

@@ -62,8 +62,11 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; of commands but ``only`` nothing but the names.
+
+    To load what all commands want takes longer than what most of them do.
+    """
     top = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Serves files from Dom0 to Xen guests over 9P.",
@@ -74,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
+        if only not in (None, name):
+            commands.add_parser(name)
+            continue
         module = importlib.import_module(f"backend.commands.{name.replace('-', '_')}")
         command = commands.add_parser(
             name,
@@ -89,7 +95,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = parser(words[0] if words and words[0] in COMMANDS else None).parse_args(words)
     try:
         code: int = args.run(args)
         sys.stdout.flush()

@@ -20,8 +20,7 @@ from backend.supervisor.workers import Worker
 from backend.worker import control
 from backend.worker.control import ControlChannel
 from backend.worker.supervision import connect, socket_name
-from protocol.xenpv.device import BackendOffer, HandshakeError
-from protocol.xenpv.layout import MAX_RING_ORDER
+from protocol.xenpv.device import MAX_RING_ORDER, BackendOffer, HandshakeError
 
 if TYPE_CHECKING:
     import socket

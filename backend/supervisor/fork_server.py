@@ -30,8 +30,12 @@ _PRELOADED: Final = ("backend.worker.start", "backend.commands.failure", "argpar
 """What workers need, and what our main module needs: multiprocessing runs that in each child."""
 
 _PLATFORMS: Final = {
-    "embedded": "backend.platform.embedded.platform",
-    "xen": "backend.platform.xen.platform",
+    "embedded": ("backend.platform.embedded.platform",),
+    "xen": (
+        "backend.platform.xen.platform",
+        "backend.platform.xen.event_handle",
+        "backend.platform.xen.grant_handles",
+    ),
 }
 """What a platform's handles need, so that no worker has to load it."""
 
@@ -44,9 +48,9 @@ class ForkServer:
     """Starts processes from a warm one that has the worker's modules loaded."""
 
     def __init__(self, platform: str) -> None:
-        own = _PLATFORMS.get(platform.partition(":")[0])
+        own = _PLATFORMS.get(platform.partition(":")[0], ())
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*_PRELOADED, *([own] if own else [])])
+        self._context.set_forkserver_preload([*_PRELOADED, *own])
         # What is ignored stays so across exec: no signal can end a worker between its fork and
         # the moment it ignores them itself.
         with contextlib.ExitStack() as stack:

@@ -32,8 +32,8 @@ from backend.confinement.descriptors import is_open
 from backend.journal import layout
 from backend.worker import passing
 from backend.worker.rings import KnownRing
+from protocol.xenpv.device import MAX_RING_ORDER
 from protocol.xenpv.ids import Evtchn, Gref
-from protocol.xenpv.layout import MAX_RING_ORDER
 from protocol.xenpv.ports import OpenChannels
 
 if TYPE_CHECKING:

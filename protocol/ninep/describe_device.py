@@ -27,7 +27,7 @@ offer; each end's `state` node tells the other how far it is. The backend's node
 _NODES: Final = (
     ("backend", "versions", "versions spoken, with commas between them; here `1`"),
     ("backend", "max-rings", f"most rings a frontend may use, at most {device.MAX_RINGS} here"),
-    ("backend", "max-ring-page-order", f"highest order, at most {layout.MAX_RING_ORDER} here"),
+    ("backend", "max-ring-page-order", f"highest order, at most {device.MAX_RING_ORDER} here"),
     ("frontend", "version", "the version chosen: `1`"),
     ("frontend", "num-rings", "how many rings there are"),
     ("frontend", "ring-ref<n>", "grant reference of ring n's interface page"),
@@ -112,6 +112,6 @@ def _page_rows() -> Iterator[tuple[str, str, str, str]]:
         size = member.sizeof()
         yield str(at), str(size), f"`{member.name}`", _MEANINGS[member.name]
         at += size
-    orders = f"data pages: `2 ** ring_order` of them; 1 to {layout.MAX_RING_ORDER}"
+    orders = f"data pages: `2 ** ring_order` of them; 1 to {device.MAX_RING_ORDER}"
     yield str(at), "4", "`ring_order`", orders
     yield str(at + 4), "4 each", "`ref`", "grant references of the data pages"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.xenpv.ids import Evtchn, Gref
-from protocol.xenpv.layout import MAX_RING_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +23,9 @@ PROTOCOL_VERSION: Final = b"1"
 
 MAX_RINGS: Final = 9
 """Linux asserts that it never writes more than nine ``ring-ref%u``; more would serve nobody."""
+
+MAX_RING_ORDER: Final = 9
+"""Largest order that any known frontend uses, and the one we advertise (2 MiB of data pages)."""
 
 _MAX_U32: Final = 0xFFFF_FFFF
 

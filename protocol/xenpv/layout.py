@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from construct import Array, Check, Int32ul, Padding, Struct
 
-MAX_RING_ORDER = 9
-"""Largest order that any known frontend uses, and the one we advertise (2 MiB of data pages)."""
+from protocol.xenpv.device import MAX_RING_ORDER
 
 INDICES = Struct(
     "in_cons" / Int32ul,

@@ -10,7 +10,7 @@ import pytest
 
 from backend.platform import open_platform
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
-from backend.platform.xen.libraries import under_xen
+from backend.platform.xen.presence import under_xen
 from protocol.xenpv.ids import DOM0, Domid
 from tests.contract.peer import Peer
 from tests.lab.contract_bed import XenBed

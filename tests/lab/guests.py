@@ -34,7 +34,7 @@ GRACE: Final = 60.0
 _CONFIGURATION: Final = """\
 name = "{name}"
 type = "pv"
-kernel = "{lab}/vmlinuz"
+kernel = "{lab}/vmlinux"
 ramdisk = "{lab}/{root}"
 extra = "console=hvc0 rdinit=/init panic=1 quiet loglevel=3"
 memory = {memory}

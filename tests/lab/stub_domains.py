@@ -30,7 +30,7 @@ memory = 96
 vcpus = 1
 device_model_version = "qemu-xen"
 device_model_stubdomain_override = 1
-stubdomain_kernel = "{lab}/vmlinuz"
+stubdomain_kernel = "{lab}/vmlinux"
 stubdomain_ramdisk = "{lab}/stubdom.cpio"
 stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet"
 stubdomain_memory = 640

@@ -137,7 +137,7 @@ def test_theirs_is_given_back_serves_and_is_replaced_again(
     # Their daemon keeps xl's terminal: with a pipe there, nobody would see the end of it.
     file = Path("/run/theirs.cfg")
     file.write_text(
-        f'name = "theirs"\ntype = "pv"\nmemory = {MOUNTING.memory}\nkernel = "{LAB}/vmlinuz"\n'
+        f'name = "theirs"\ntype = "pv"\nmemory = {MOUNTING.memory}\nkernel = "{LAB}/vmlinux"\n'
         f'ramdisk = "{LAB}/{MOUNTING.file}"\nextra = "console=hvc0 rdinit=/init quiet"\n'
         + config(p9("one", tmp_path))
     )

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.toolstack import ends
-from protocol.xenpv.device import MAX_RINGS, BackendOffer, backend_nodes
+from protocol.xenpv.device import MAX_RING_ORDER, MAX_RINGS, BackendOffer, backend_nodes
 from protocol.xenpv.ids import DOM0, Devid
-from protocol.xenpv.layout import MAX_RING_ORDER
 from tests.lab.service import attach, command, mount, until
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from tools.lab.package import installed, package
 from tools.linux_guest.cache import Cache
 from tools.linux_guest.kernels import SUITE_OF, Kernel, kernel
 from tools.linux_guest.root import root_archive, root_tarball
+from tools.linux_guest.vmlinux import vmlinux
 from tools.stubdom.image import compressed_root, write_initramfs
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class Built(NamedTuple):
     """What QEMU is given."""
 
     xen: Path
-    kernel: Kernel
+    kernel: Path
+    """Dom0's, unpacked: Xen would do it, but takes longer."""
     dom0: Path
     workloads: Path | None = None
     """A root as an archive: too large for every Dom0's memory, so it is a disk, for reading."""
@@ -78,4 +80,11 @@ def build(stack: Stack, target: Path, init: str) -> Built:
     write_dom0(dom0, linux, root, guests, others=others, installed=True, init=init)
     for part in (root, *guests):
         part.unlink()
-    return Built(kept.xen, linux, dom0, kept.workloads)
+    return Built(kept.xen, unpacked(linux, target), dom0, kept.workloads)
+
+
+def unpacked(kernel: Kernel, target: Path) -> Path:
+    """The kernel as an ELF file in ``target``.  Raises ``GuestError``."""
+    path = target / "vmlinux"
+    path.write_bytes(vmlinux(kernel.image))
+    return path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tools.linux_guest.initramfs import add_busybox, add_folder, add_modules
 from tools.linux_guest.modules import load_order
 from tools.linux_guest.newc import Archive
+from tools.linux_guest.vmlinux import vmlinux
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -132,8 +133,9 @@ def write_dom0(
 
 def _add_guests(archive: Archive, folder: str, kernel: Kernel, roots: Sequence[Path]) -> None:
     archive.add(folder, stat.S_IFDIR | 0o755)
-    for name, file in (("vmlinuz", kernel.image), *((root.name, root) for root in roots)):
-        archive.add(f"{folder}/{name}", stat.S_IFREG | 0o644, file.read_bytes())
+    archive.add(f"{folder}/vmlinux", stat.S_IFREG | 0o644, vmlinux(kernel.image))
+    for root in roots:
+        archive.add(f"{folder}/{root.name}", stat.S_IFREG | 0o644, root.read_bytes())
 
 
 def _add_installed_modules(archive: Archive, kernel: Kernel) -> None:

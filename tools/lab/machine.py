@@ -28,7 +28,7 @@ class XenMachine(Qemu):
 
     def __init__(self, built: Built, logs: Path, memory: int, processors: Sequence[str]) -> None:
         """Start it with ``memory`` MiB and wait until Dom0 is up.  Raises ``GuestError``."""
-        modules = f"{built.kernel.image} console=hvc0 rdinit=/init panic=1 quiet,{built.dom0}"
+        modules = f"{built.kernel} console=hvc0 rdinit=/init panic=1 quiet,{built.dom0}"
         disk = built.workloads
         super().__init__(
             [

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from cffi import FFI
 
+from backend.platform.xen.presence import under_xen
+
 DECLARATIONS: Final = """
     typedef uint32_t evtchn_port_t;
     typedef uint16_t domid_t;
@@ -77,8 +79,6 @@ GNTDEV: Final = Driver("/dev/xen/gntdev", "xen-gntdev", "maps pages that other d
 GNTALLOC: Final = Driver("/dev/xen/gntalloc", "xen-gntalloc", "grants pages to other domains")
 EVTCHN: Final = Driver("/dev/xen/evtchn", "xen-evtchn", "gives event channels to programs")
 
-_HYPERVISOR: Final = "/sys/hypervisor/type"
-
 
 @functools.cache
 def load(name: str) -> Any:  # noqa: ANN401 -- a C library
@@ -139,12 +139,3 @@ def _cannot_open(number: int, driver: Driver) -> NoReturn:
     elif number in (errno.EACCES, errno.EPERM):
         why += "; run this as root"
     raise OSError(number, why)
-
-
-def under_xen() -> bool:
-    """Whether the kernel says that it runs on Xen."""
-    try:
-        with open(_HYPERVISOR, encoding="ascii") as file:
-            return file.read().strip() == "xen"
-    except OSError:
-        return False

@@ -1,4 +1,8 @@
-"""The platform that is real Xen, for Dom0 and for a guest alike."""
+"""The platform that is real Xen, for Dom0 and for a guest alike.
+
+What needs Xen's libraries is loaded when it is asked for: most commands ask XenStore alone, and to
+read the libraries' declarations takes longer than all that they do.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
-from backend.platform.xen.event_handle import XenEventChannels, load_for_events
-from backend.platform.xen.grant_handles import XenGrantMapper, XenGrantSharer
-from backend.platform.xen.libraries import under_xen
+from backend.platform.xen.presence import under_xen
 from protocol.xenpv.ids import DOMID_FIRST_RESERVED, Domid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backend.platform.xen.event_handle import XenEventChannels
+    from backend.platform.xen.grant_handles import XenGrantMapper, XenGrantSharer
     from protocol.xenpv.ports import OpenChannels, Store
 
 _SOCKET: Final = "/run/xenstored/socket"
@@ -46,18 +50,26 @@ class XenPlatform:
 
     def grant_mapper(self) -> XenGrantMapper:
         """A new handle.  Raises ``OSError``."""
+        from backend.platform.xen.grant_handles import XenGrantMapper
+
         return XenGrantMapper()
 
     def grant_sharer(self) -> XenGrantSharer:
         """A new handle.  Raises ``OSError``."""
+        from backend.platform.xen.grant_handles import XenGrantSharer
+
         return XenGrantSharer()
 
     def event_channels(self) -> XenEventChannels:
         """A new handle.  Raises ``OSError``."""
+        from backend.platform.xen.event_handle import XenEventChannels
+
         return XenEventChannels()
 
     def event_channel_adopter(self) -> Callable[[OpenChannels], XenEventChannels]:
         """Go on with another process's handle.  Raises ``OSError``."""
+        from backend.platform.xen.event_handle import XenEventChannels, load_for_events
+
         load_for_events()
         return XenEventChannels
 

@@ -14,7 +14,7 @@ from tools.lab.bench.jobs import JOBS
 from tools.lab.bench.results import PROFILE, RESULTS
 from tools.lab.bench.table import costs_table, jobs_table
 from tools.lab.bench.turns import GUEST
-from tools.lab.build import LAB, Built
+from tools.lab.build import LAB, Built, unpacked
 from tools.lab.hypervisor import hypervisor
 from tools.lab.images import MOUNTS, PROGRAMS, TREES, write_dom0, write_python_guest
 from tools.lab.machine import started
@@ -109,7 +109,7 @@ def build(target: Path, name: str, packages: Sequence[str]) -> Built:
     write_python_guest(guest, linux, guest_root, kind.modules, _TREES, later=kind.later)
     write_dom0(target / "dom0.cpio", linux, dom0_root, [guest], _TREES)
     guest.unlink()
-    return Built(hypervisor(stack, cache), linux, target / "dom0.cpio")
+    return Built(hypervisor(stack, cache), unpacked(linux, target), target / "dom0.cpio")
 
 
 def measure(args: argparse.Namespace, logs: Path) -> Results:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backend.platform import open_platform
-from backend.platform.xen.libraries import DECLARATIONS, Driver, load, open_handle, under_xen
+from backend.platform.xen.libraries import DECLARATIONS, Driver, load, open_handle
+from backend.platform.xen.presence import under_xen
 
 if TYPE_CHECKING:
     from collections.abc import Callable

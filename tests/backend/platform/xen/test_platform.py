@@ -7,7 +7,7 @@ import pytest
 from backend.platform import open_platform
 from backend.platform.embedded.hypervisor import EmbeddedHypervisor
 from backend.platform.embedded.toolstack import dom0_store, guest_store
-from backend.platform.xen.libraries import under_xen
+from backend.platform.xen.presence import under_xen
 from protocol.xenpv.ids import Domid
 
 if TYPE_CHECKING:

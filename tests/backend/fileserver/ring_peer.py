@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from backend.fileserver.grouped_lane import GroupedLane
     from backend.fileserver.readiness import Readiness
     from backend.fileserver.tree import Tree
     from backend.trace import TraceWriter
@@ -48,7 +49,7 @@ class RingPeer:
         wrap: Callable[[Tree], Tree] | None = None,
         trace: TraceWriter | None = None,
         readiness: Readiness | None = None,
-        lane: type[Lane] = Lane,
+        lane: type[GroupedLane] | None = None,
     ) -> None:
         self.words = [memoryview(bytearray(4096)).cast("I") for _ in range(rings)]
         self.data = [memoryview(bytearray(4096 << order)) for _ in range(rings)]
@@ -66,7 +67,7 @@ class RingPeer:
         self.session = Session(wrap(local) if wrap else local, Limits(), half, readiness)
         self.connection = Connection(
             self.session,
-            [lane(*end, notify=self._notifier(number)) for number, end in enumerate(ends)],
+            [(lane or Lane)(*end, self._notifier(number)) for number, end in enumerate(ends)],
             Counters(),
             trace,
         )

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from protocol.ninep.ids import Tag
     from protocol.ninep.messages import Message, Request
 
+    CarryOut = Callable[[Handler, Lane, Session, Any], Message | Deferred | Parked]
     Answer = Callable[[Lane, Any], bytes | None]
     """What the pump does with a request; the reply to send, if it is not published or late."""
 
@@ -325,18 +326,23 @@ class Connection:
             return self._transfers.read_accounted
         if carrying.together(kind):
             return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
-        carried = self._pumped.get(kind) or partial(self._carried, HANDLERS[kind])
-        return partial(self._by_itself, carried)
+        if kind in self._pumped:
+            return partial(self._by_itself, self._pumped[kind])
+        return partial(self._carried, HANDLERS[kind], carrying.carry_out)
 
     @staticmethod
     def _by_itself(answer: Answer, lane: Lane, request: Request) -> bytes | None:
         lane.by_itself()
         return answer(lane, request)
 
-    def _carried(self, handler: Handler, lane: Lane, request: Request) -> bytes | None:
-        assert self._carrying is not None  # noqa: S101 -- else nobody comes here
-        carried = partial(self._carrying.carry_out, handler, lane)
-        return self._call(carried, lane, request)
+    def _carried(
+        self, handler: Handler, carry_out: CarryOut, lane: Lane, request: Request
+    ) -> bytes | None:
+        lane.by_itself()
+        answer = carry_out(handler, lane, self.session, request)
+        if isinstance(answer, tuple):
+            return encode(answer)
+        return self._wait(lane, request.tag, answer)
 
     def _call(self, handler: Handler, lane: Lane, request: Request) -> bytes | None:
         """Any other request: its handler, whose answer may come later."""

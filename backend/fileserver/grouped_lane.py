@@ -63,7 +63,8 @@ class GroupedLane(Lane):
             self.settle()
 
     def by_itself(self) -> None:
-        self.settle()
+        if self._requests:
+            self.settle()
         self._alone = True
 
     def go_gently(self) -> None:

@@ -1,38 +1,35 @@
-"""Which fids a request may change: one line for each message that makes, changes or ends one."""
+"""Which fid a request may change: one line for each message that makes, changes or ends one."""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.ninep import messages as m
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from protocol.ninep.ids import Fid
     from protocol.ninep.messages import Message
 
-_FIDS: Final[Mapping[type[Message], Callable[[Any], tuple[Fid, ...]]]] = MappingProxyType(
+_FID: Final[Callable[[Any], Fid]] = attrgetter("fid")
+_NEWFID: Final[Callable[[Any], Fid]] = attrgetter("newfid")
+
+TOUCHED: Final[Mapping[type[Message], Callable[[Any], Fid]]] = MappingProxyType(
     {
-        m.Tattach: lambda request: (request.fid,),
-        m.Twalk: lambda request: (request.newfid,),
-        m.Tclunk: lambda request: (request.fid,),
-        m.Tremove: lambda request: (request.fid,),
-        m.Tlopen: lambda request: (request.fid,),
-        m.Tlcreate: lambda request: (request.fid,),
-        m.Txattrwalk: lambda request: (request.newfid,),
-        m.Txattrcreate: lambda request: (request.fid,),
-        m.Topen: lambda request: (request.fid,),
-        m.Tcreate: lambda request: (request.fid,),
-        m.Twrite: lambda request: (request.fid,),  # of an attribute's value
+        m.Tattach: _FID,
+        m.Twalk: _NEWFID,
+        m.Tclunk: _FID,
+        m.Tremove: _FID,
+        m.Tlopen: _FID,
+        m.Tlcreate: _FID,
+        m.Txattrwalk: _NEWFID,
+        m.Txattrcreate: _FID,
+        m.Topen: _FID,
+        m.Tcreate: _FID,
+        m.Twrite: _FID,  # of an attribute's value
     }
 )
-
-
-def touched(request: Message, known: Iterable[Fid]) -> tuple[Fid, ...]:
-    """The fids that ``request`` may change; of Tversion all that are ``known``."""
-    fids = _FIDS.get(type(request))
-    if fids is not None:
-        return fids(request)
-    return tuple(known) if type(request) is m.Tversion else ()
+"""A Tversion ends all of them, which is not said here."""

@@ -49,8 +49,9 @@ from backend.journal.layout import (
 )
 from backend.journal.pending_files import pending_slot
 from backend.journal.streams import Streams
-from backend.journal.touched import touched
+from backend.journal.touched import TOUCHED
 from backend.journal.values import Values, value_slot
+from protocol.ninep.messages import Tversion
 from protocol.xenpv.ring import INDEX_MASK
 
 if TYPE_CHECKING:
@@ -151,7 +152,11 @@ class Writer:
 
     def touch(self, request: Message) -> None:
         """``request`` is about to be carried out: the fids that it may change are looked at."""
-        self._touched += touched(request, self.fids)
+        fid_of = TOUCHED.get(type(request))
+        if fid_of is not None:
+            self._touched.append(fid_of(request))
+        elif type(request) is Tversion:
+            self._touched += self.fids
 
     def touch_fid(self, fid: Fid) -> None:
         """What a fid stands for is about to become another state of it."""
@@ -256,8 +261,10 @@ class Writer:
         table = self.session.fids
         if self._pending_changed:
             self._note_pending(number)
-        for fid in dict.fromkeys(self._touched):
-            self._retire(self.fids.pop(fid, None), number)
+        touched = self._touched
+        for fid in touched if len(touched) == 1 else dict.fromkeys(touched):
+            if fid in self.fids:
+                self._retire(self.fids.pop(fid), number)
             self._odd.discard(fid)
             if fid in self._rooms:
                 self.values.retire(fid, unless=table[fid].file if fid in table else None)
@@ -266,7 +273,7 @@ class Writer:
             self.attended.pop(fid, None)
             if fid in table:
                 self._note_fid(fid, table[fid], number)
-        self._touched.clear()
+        touched.clear()
         if self._streams_changed:
             self.streams.note(number)
         changed = self.session.places.changed
@@ -309,9 +316,9 @@ class Writer:
             known = self.places.get(place)
             where = self._note_place(place, 0, number) if known is None else known.key
         flags, user = REMOVED if state.remove_on_close else 0, state.uid & 0xFFFF_FFFF
+        path, note = node.qid.path, self.session.tree.note(node)
         slot = Slot(
-            *(number, 0, 0, node.qid.path, FID, 0, fid),
-            *(node.fd, _NO_FILE, flags, user, where, b"", self.session.tree.note(node)),
+            number, 0, 0, path, FID, 0, fid, node.fd, _NO_FILE, flags, user, where, b"", note
         )
         if kind is StatDirectory:
             position = POSITION.pack(*cast("StatDirectory", file).position)

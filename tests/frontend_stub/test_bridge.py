@@ -49,7 +49,7 @@ class Bed:
             *("serve", "--listen", f"unix:{place}/9p"),
             *("--channel", f"qmp={place}/qmp"),
         )
-        until(server, (place / "9p").exists)
+        until(server, lambda: (place / "9p").exists() and (place / "qmp").exists())
 
     def start(self, *command: str | Path, **options: Any) -> subprocess.Popen[bytes]:
         process = self._stack.enter_context(

@@ -23,7 +23,7 @@ from backend.journal.carrying import Carrier, no_point
 from backend.journal.journal import Journal
 from backend.journal.writer import Writer
 from protocol.ninep.codec import encode
-from protocol.ninep.flags import GETATTR_BASIC
+from protocol.ninep.flags import AT_REMOVEDIR, GETATTR_BASIC
 from protocol.ninep.ids import Fid, Tag
 from protocol.ninep.messages import Tclunk, Tgetattr, Tmkdir, Tread, Tunlinkat, Twalk, Twrite
 from tests.backend.fileserver.ring_peer import ROOT_FID, RingPeer
@@ -55,7 +55,10 @@ _GETATTR: Final = Tgetattr(TAG, FILE, GETATTR_BASIC)
 _READ: Final = Tread(TAG, FILE, 0, SIZE)
 _WRITE: Final = Twrite(TAG, FILE, 0, SIZE)
 _WALK: Final = (Twalk(TAG, ROOT_FID, OTHER, (b"file",)), Tclunk(TAG, OTHER))
-_MKDIR: Final = (Tmkdir(TAG, ROOT_FID, b"d", 0o755, 0), Tunlinkat(TAG, ROOT_FID, b"d", 0x200))
+_MKDIR: Final = (
+    Tmkdir(TAG, ROOT_FID, b"d", 0o755, 0),
+    Tunlinkat(TAG, ROOT_FID, b"d", AT_REMOVEDIR),
+)
 CASES: Final = (
     *(Case("getattr", (_GETATTR,), times) for times in (1, 8, 16)),
     *(Case("read 4 KiB", (_READ,), times) for times in (1, 16)),

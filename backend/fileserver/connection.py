@@ -319,16 +319,16 @@ class Connection:
         self.in_flight.flush(lane, request)
 
     def _answer_to(self, kind: type[Message]) -> Answer:
-        carrying, dialect = self._carrying, self.session.dialect
+        carrying, answer = self._carrying, self._pumped.get(kind)
         if carrying is None:
-            return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
-        if kind is Tread and dialect is Dialect.DOTU:
-            return self._transfers.read_accounted
+            return answer or partial(self._call, HANDLERS[kind])
+        if kind is Tread and self.session.dialect is Dialect.DOTU:
+            answer = self._transfers.read_accounted
         if carrying.together(kind):
-            return self._pumped.get(kind) or partial(self._call, HANDLERS[kind])
-        if kind in self._pumped:
-            return partial(self._by_itself, self._pumped[kind])
-        return partial(self._carried, HANDLERS[kind], carrying.carry_out)
+            return answer or partial(self._call, HANDLERS[kind])
+        if answer is None:
+            return partial(self._carried, HANDLERS[kind], carrying.carry_out)
+        return partial(self._by_itself, answer)
 
     @staticmethod
     def _by_itself(answer: Answer, lane: Lane, request: Request) -> bytes | None:
@@ -339,10 +339,7 @@ class Connection:
         self, handler: Handler, carry_out: CarryOut, lane: Lane, request: Request
     ) -> bytes | None:
         lane.by_itself()
-        answer = carry_out(handler, lane, self.session, request)
-        if isinstance(answer, tuple):
-            return encode(answer)
-        return self._wait(lane, request.tag, answer)
+        return self._call(partial(carry_out, handler, lane), lane, request)
 
     def _call(self, handler: Handler, lane: Lane, request: Request) -> bytes | None:
         """Any other request: its handler, whose answer may come later."""

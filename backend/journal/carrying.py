@@ -121,13 +121,9 @@ class Carrier:
 
     def reading(self, lane: Lane, session: Session, fid: Fid) -> None:
         state = session.fids.get(fid)
-        if state is None:
-            return
-        if type(state.file) is StatDirectory:
+        if state is not None and type(state.file) is StatDirectory:
             lane.by_itself()
             self._writer.touch_fid(fid)
-        elif Tread not in self._together:
-            lane.by_itself()
 
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]

@@ -35,7 +35,6 @@ WHY_UNCOVERED: Final[dict[int, str]] = {
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _PIECE: Final = 1 << 20
-_SERVING: Final = layout.SERVING_HALF
 
 
 class Journal:
@@ -143,7 +142,7 @@ class Journal:
 
     def serve(self, lane: int | None) -> None:
         """Requests of this lane, or of none, are looked at: which one a death is due to."""
-        self.halves[_SERVING] = 0 if lane is None else lane + 1
+        self.halves[layout.SERVING_HALF] = 0 if lane is None else lane + 1
 
     def begun(self, lane: int) -> Begun:
         """The request of this lane that was begun last."""

@@ -261,10 +261,8 @@ class Writer:
         table = self.session.fids
         if self._pending_changed:
             self._note_pending(number)
-        touched = self._touched
-        for fid in touched if len(touched) == 1 else dict.fromkeys(touched):
-            if fid in self.fids:
-                self._retire(self.fids.pop(fid), number)
+        for fid in dict.fromkeys(self._touched):
+            self._retire(self.fids.pop(fid, None), number)
             self._odd.discard(fid)
             if fid in self._rooms:
                 self.values.retire(fid, unless=table[fid].file if fid in table else None)
@@ -273,7 +271,7 @@ class Writer:
             self.attended.pop(fid, None)
             if fid in table:
                 self._note_fid(fid, table[fid], number)
-        touched.clear()
+        self._touched.clear()
         if self._streams_changed:
             self.streams.note(number)
         changed = self.session.places.changed

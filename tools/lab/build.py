@@ -72,15 +72,15 @@ def build(stack: Stack, target: Path, init: str) -> Built:
         root = target / other.series / mounting.name
         root.parent.mkdir()
         write_mounting_guest(root, other)
-        others[other] = [root]
+        others[other.series] = [unpacked(other, root.parent), root]
     print("  building and installing our package", flush=True)
     root = installed(target, kept.dom0, package(target))
     dom0 = target / "dom0.cpio"
-    guests = [mounting, python, stub_domain]
-    write_dom0(dom0, linux, root, guests, others=others, installed=True, init=init)
+    image, guests = unpacked(linux, target), [mounting, python, stub_domain]
+    write_dom0(dom0, linux, root, [image, *guests], others=others, installed=True, init=init)
     for part in (root, *guests):
         part.unlink()
-    return Built(kept.xen, unpacked(linux, target), dom0, kept.workloads)
+    return Built(kept.xen, image, dom0, kept.workloads)
 
 
 def unpacked(kernel: Kernel, target: Path) -> Path:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from tools.linux_guest.initramfs import add_busybox, add_folder, add_modules
 from tools.linux_guest.modules import load_order
 from tools.linux_guest.newc import Archive
-from tools.linux_guest.vmlinux import vmlinux
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -107,18 +106,18 @@ def write_dom0(
     guests: Sequence[Path],
     trees: Iterable[str] = TREES,
     *,
-    others: Mapping[Kernel, Sequence[Path]] = MappingProxyType({}),
+    others: Mapping[str, Sequence[Path]] = MappingProxyType({}),
     installed: bool = False,
     init: str = PLAIN,
 ) -> None:
-    """Dom0, with the guests' kernel and roots in ``/lab``, and ``others`` in ``/lab/SERIES``.
+    """Dom0, with the guests' kernel and roots in ``/lab``; ``others`` by series, ``/lab/SERIES``.
 
     The program is copied, if the root does not have it ``installed``.
     """
     with _over(root, target) as archive:
-        _add_guests(archive, "lab", kernel, guests)
-        for linux, roots in others.items():
-            _add_guests(archive, f"lab/{linux.series}", linux, roots)
+        _add_files(archive, "lab", guests)
+        for series, files in others.items():
+            _add_files(archive, f"lab/{series}", files)
         _add_installed_modules(archive, kernel)
         if not installed:
             _add_program(archive)
@@ -131,11 +130,10 @@ def write_dom0(
         archive.add("init", stat.S_IFREG | 0o755, first.read_bytes())
 
 
-def _add_guests(archive: Archive, folder: str, kernel: Kernel, roots: Sequence[Path]) -> None:
+def _add_files(archive: Archive, folder: str, files: Iterable[Path]) -> None:
     archive.add(folder, stat.S_IFDIR | 0o755)
-    archive.add(f"{folder}/vmlinux", stat.S_IFREG | 0o644, vmlinux(kernel.image))
-    for root in roots:
-        archive.add(f"{folder}/{root.name}", stat.S_IFREG | 0o644, root.read_bytes())
+    for file in files:
+        archive.add(f"{folder}/{file.name}", stat.S_IFREG | 0o644, file.read_bytes())
 
 
 def _add_installed_modules(archive: Archive, kernel: Kernel) -> None:

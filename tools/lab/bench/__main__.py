@@ -107,9 +107,10 @@ def build(target: Path, name: str, packages: Sequence[str]) -> Built:
     dom0_root = root_archive(cache, stack.suite, (*stack.dom0, *packages), "minbase")
     guest = target / GUEST.file
     write_python_guest(guest, linux, guest_root, kind.modules, _TREES, later=kind.later)
-    write_dom0(target / "dom0.cpio", linux, dom0_root, [guest], _TREES)
+    vmlinux = unpacked(linux, target)
+    write_dom0(target / "dom0.cpio", linux, dom0_root, [vmlinux, guest], _TREES)
     guest.unlink()
-    return Built(hypervisor(stack, cache), unpacked(linux, target), target / "dom0.cpio")
+    return Built(hypervisor(stack, cache), vmlinux, target / "dom0.cpio")
 
 
 def measure(args: argparse.Namespace, logs: Path) -> Results:

@@ -36,7 +36,7 @@ name = "{name}"
 type = "pv"
 kernel = "{lab}/vmlinux"
 ramdisk = "{lab}/{root}"
-extra = "console=hvc0 rdinit=/init panic=1 quiet loglevel=3"
+extra = "console=hvc0 rdinit=/init panic=1 quiet loglevel=3 mitigations=off"
 memory = {memory}
 vcpus = 1
 on_crash = "destroy"

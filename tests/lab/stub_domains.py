@@ -32,7 +32,7 @@ device_model_version = "qemu-xen"
 device_model_stubdomain_override = 1
 stubdomain_kernel = "{lab}/vmlinux"
 stubdomain_ramdisk = "{lab}/stubdom.cpio"
-stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet"
+stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet mitigations=off"
 stubdomain_memory = 640
 vnc = 0
 nographic = 1

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from backend.channel.file import LateSend
 from backend.fileserver import io
 from backend.fileserver.dotu.listing import StatDirectory
+from backend.journal.closings import ClosingFile
 from backend.journal.debts import send_debt
+from backend.journal.noted_fids import Attended
 from backend.journal.once import NOTHING, ONCE, appended
 from backend.journal.once_dotu import ONCE_DOTU
 from backend.journal.together import TOGETHER
-from backend.journal.writer import Attended
 from protocol.ninep.messages import TYPE_NUMBERS, Tclunk, Tread, Twrite
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Carrier:
     def __init__(self, writer: Writer, unfinished: Sequence[Begun], point: Point) -> None:
         """``unfinished`` is what the worker before us had begun of each lane, if it had any."""
         self._writer = writer
+        self._attended = writer.fids.attended
         self.serve = writer.journal.serve
         self._unfinished = {number: begun for number, begun in enumerate(unfinished) if begun.whole}
         self._point = point
@@ -61,7 +63,7 @@ class Carrier:
         writer = self._writer
         commit, number = writer.number + 1, writer.lane_number(lane)
         if type(request) is Tclunk and self._closing is not None:
-            closing = writer.closing(*self._closing)
+            closing = ClosingFile(*self._closing)
             writer.debts.owe_closing(commit, number, request.tag, closing)
         elif type(request) is Twrite and self._late is not None:
             late, self._late = self._late, None
@@ -128,7 +130,7 @@ class Carrier:
     def write(
         self, lane: Lane, session: Session, request: Twrite, buffers: Sequence[memoryview]
     ) -> int:
-        attended = self._writer.attended.get(request.fid)
+        attended = self._attended.get(request.fid)
         if attended is None:
             return io.write(session, request, buffers)
         lane.by_itself()

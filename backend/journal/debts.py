@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from backend.fileserver.fids import FidState
+    from backend.journal.closings import ClosingFile
     from backend.journal.values import Room, Values
     from protocol.ninep.messages import Message
 
@@ -85,23 +86,6 @@ class Debt:
     """Of what lies in blocks."""
     closing: ClosingFile | None = None
     """Of a fid that was clunked: how its file is written down."""
-
-
-class ClosingFile:
-    """A file that is closed in steps, of which less and less is left."""
-
-    def __init__(self, describe: Callable[[], Slot | None]) -> None:
-        """``describe`` gives what to write down of it now; ``None``: nothing would do."""
-        self._describe = describe
-        self._left: Slot | None = None
-
-    def left(self, debt: Debt, commit: int) -> tuple[bool, Slot | None]:
-        """Whether there is less than there was at the last look, and what to write down."""
-        slot = self._describe()
-        if slot is not None:
-            slot = slot._replace(kind=ENDED, key=debt.lane << 16 | debt.tag, place=debt.order)
-        changed, self._left = slot != self._left, slot
-        return changed, None if slot is None else slot._replace(born=commit)
 
 
 def _tag(message: bytes) -> int:

@@ -15,7 +15,6 @@ from backend.fileserver.files import NO_CHANGE, OpenNote, Unopened
 from backend.fileserver.opening import iounit
 from backend.fileserver.policies.layers import innermost
 from backend.fileserver.syncing import entry_synced
-from backend.journal import layout
 from backend.journal.journal import DIALECTS
 from backend.journal.layout import (
     ENDED,
@@ -28,16 +27,12 @@ from backend.journal.layout import (
     REMOVED,
     REPLY,
     REQUEST,
-    SLOT_PACKING,
-    SLOT_SIZE,
-    SLOTS_AT,
     WITH_FILE,
     WITH_NODE,
     XATTR,
     Slot,
 )
 from backend.journal.pending_files import adopt_pending, old_of
-from backend.journal.writer import KnownPlace, Writer
 from protocol.ninep.ids import Fid
 
 if TYPE_CHECKING:
@@ -50,6 +45,7 @@ if TYPE_CHECKING:
     from backend.fileserver.tree import Tree
     from backend.journal.debts import Debt, Owed
     from backend.journal.layout import Begun
+    from backend.journal.writer import Writer
 
 
 _OWED: Final = (REQUEST, REPLY, ENDED)
@@ -113,7 +109,7 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     dialect = DIALECTS[commit.dialect]
     session.dialect = dialect
     session.msize = min(commit.msize, session.max_msize)
-    slots = _slots(writer, number)
+    slots = writer.slots.take_over(number)
     try:
         nodes = Nodes(session.tree)
         _restore_fids(writer, session, slots, nodes)
@@ -135,25 +131,6 @@ def restore(writer: Writer, session: Session) -> Unfinished:
     ]
     begun = [journal.begun(lane) for lane in range(journal.lanes)]
     return Unfinished(begun, owed, closings, frozenset(_descriptors(slots)))
-
-
-def _slots(writer: Writer, number: int) -> list[tuple[int, Slot]]:
-    """The slots that hold; all others are free again."""
-    journal = writer.journal
-    used = writer.used = min(journal.halves[layout.USED_HALF], journal.slots)
-    held = []
-    for index in range(used):
-        at = SLOTS_AT + index * SLOT_SIZE
-        slot = Slot(*SLOT_PACKING.unpack_from(journal.memory, at))
-        if not slot.holds(number):
-            # Or what was written for a commit that never came, would hold from the next one on,
-            # which has the same number.
-            journal.words[at // 8] = 0
-            writer.free.append(index)
-            continue
-        journal.words[(at + layout.DIED_AT) // 8] = 0
-        held.append((index, slot))
-    return held
 
 
 def _descriptors(slots: list[tuple[int, Slot]]) -> Iterator[int]:
@@ -184,7 +161,7 @@ def _restore_fids(
                 if slot.place in given:
                     where.hold()
                 given.add(slot.place)
-            writer.fids[Fid(slot.key)] = index
+            writer.fids.slots[Fid(slot.key)] = index
             _restore_fid(writer, session, nodes, slot, where)
 
 
@@ -198,8 +175,7 @@ def _places(
             parent = None if slot.node < 0 else nodes.at(slot.node, slot.ino)
             place = session.places.restored(parent, slot.name[: slot.length])
             places[slot.place] = place
-            writer.places[place] = KnownPlace(index, slot.place)
-            writer.last_place = max(writer.last_place, slot.place)
+            writer.fids.take_over_place(place, index, slot.place)
     return places
 
 
@@ -231,7 +207,7 @@ def _reopen(writer: Writer, session: Session, nodes: Nodes, slot: Slot) -> None:
         listing.resume(*POSITION.unpack(slot.name[: POSITION.size]))
         file = listing
     state.set_open(file, slots)
-    writer.note_append(fid, file)
+    writer.fids.attend_file(fid, file)
 
 
 def _restore_closing(session: Session, nodes: Nodes, slot: Slot) -> LeftOpen:
@@ -248,10 +224,10 @@ def _restore_closing(session: Session, nodes: Nodes, slot: Slot) -> LeftOpen:
 
 def _restore_value(writer: Writer, session: Session, fid: Fid, slot: Slot) -> None:
     state, slots = session.fids[fid], session.limits.xattr_bytes
-    value = writer.values.restored(fid, slot, session.tree, state.node)
+    value = writer.fids.values.restored(fid, slot, session.tree, state.node)
     slots.take(value.size)
     state.set_open(value, slots, value.size)
-    writer.note_value(fid, value)
+    writer.fids.attend_value(fid, value)
 
 
 class Nodes:

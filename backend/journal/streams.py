@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from backend.channel.client import Client
     from backend.channel.file import ChannelFile
     from backend.channel.tree import ChannelTree
-    from backend.journal.writer import Writer
+    from backend.journal.journal import Journal
+    from backend.journal.noted_fids import NotedFids
     from protocol.ninep.ids import Fid
 
 _UNOPENED: Final = (1 << 64) - 1
@@ -34,8 +35,9 @@ _NAME_AT: Final = layout.SLOT_SIZE - 16 - layout.MAX_NAME
 class Streams:
     """Those of one session."""
 
-    def __init__(self, writer: Writer, tree: ChannelTree | None) -> None:
-        self._writer = writer
+    def __init__(self, journal: Journal, noted: NotedFids, tree: ChannelTree | None) -> None:
+        self._journal = journal
+        self._noted = noted
         self.changed: Final[set[ChannelFile]] = set()
         self.answered: Final[list[tuple[Client, int]]] = []
         """Clients whose bytes are to be taken after the commit, and the words that say so."""
@@ -49,13 +51,13 @@ class Streams:
         """Write down what has gone on."""
         for number, channel in enumerate(self.channels):
             if self._word(number) == _UNOPENED and not channel.has_unopened_client:
-                self._writer.journal.words[_at(number)] = commit
+                self._journal.words[_at(number)] = commit
         for file in self.changed:
             fid = self._fid(file) if file.is_open else None
             if fid is None:
                 self._fids.pop(file, None)
             else:
-                self._writer.note_again(fid, commit)
+                self._noted.again(fid, commit)
         self.changed.clear()
 
     def noted(self, file: ChannelFile, fid: Fid, slot: int) -> None:
@@ -64,7 +66,7 @@ class Streams:
         client = file.client
         if file.reads and client.peeked:
             word = _answered_at(slot)
-            self._writer.journal.words[word] = client.peeked
+            self._journal.words[word] = client.peeked
             self.answered[:] = [each for each in self.answered if each[0] is not client]
             self.answered.append((client, word))
 
@@ -72,7 +74,7 @@ class Streams:
         """The commit holds: what was answered is taken."""
         for client, word in self.answered:
             self.take_from(client)
-            self._writer.journal.words[word] = 0
+            self._journal.words[word] = 0
         self.answered.clear()
 
     def take_from(self, client: Client) -> None:
@@ -87,7 +89,7 @@ class Streams:
             # What was answered is taken: whoever looks at more must not leave it to be taken again.
             fid = self._fid(file)
             if fid is not None and file.reads:
-                self._writer.journal.words[_answered_at(self._writer.fids[fid])] = 0
+                self._journal.words[_answered_at(self._noted.slots[fid])] = 0
 
     def adopt_accepted(self, strays: Iterable[int]) -> frozenset[int]:
         """Clients that the worker before us had just accepted, of descriptors that nothing else
@@ -96,21 +98,21 @@ class Streams:
         adopted = set()
         for number, channel in enumerate(self.channels):
             # Or a worker before that one had, and the guest has opened none since.
-            if self._word(number) > self._writer.journal.committed:
+            if self._word(number) > self._journal.committed:
                 fd = next(filter(channel.adopt_accepted, strays), None)
                 if fd is not None:
                     adopted.add(fd)
-                    self._writer.journal.words[_at(number)] = _UNOPENED
+                    self._journal.words[_at(number)] = _UNOPENED
         return frozenset(adopted)
 
     def _accepting(self, number: int) -> None:
-        self._writer.journal.words[_at(number)] = self._writer.journal.committed + 1
+        self._journal.words[_at(number)] = self._journal.committed + 1
 
     def _word(self, number: int) -> int:
-        return self._writer.journal.words[_at(number)]
+        return self._journal.words[_at(number)]
 
     def _fid(self, file: ChannelFile) -> Fid | None:
-        fids, fid = self._writer.session.fids, self._fids.get(file)
+        fids, fid = self._noted.session.fids, self._fids.get(file)
         if fid is not None and fid in fids and fids[fid].file is file:
             return fid
         return next((fid for fid, state in fids.items() if state.file is file), None)

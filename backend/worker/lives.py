@@ -20,6 +20,7 @@ from backend.fileserver.policies.layers import innermost, layer
 from backend.fileserver.policies.quota import QuotaTree
 from backend.fileserver.syncing import closed
 from backend.journal.carrying import Carrier
+from backend.journal.closings import ClosingFile
 from backend.journal.journal import Journal
 from backend.journal.layout import ENDED, GONE, REQUEST, VERSION
 from backend.journal.points import mark, mark_commits
@@ -241,9 +242,9 @@ def pay(writer: Writer, carrier: Carrier, connection: Connection, unfinished: Un
     """Carry out again, or say, what the worker before us has left.  Raises ``RingError``."""
     for debt, slot in unfinished.owed:
         if slot.kind == ENDED:
-            file, path = unfinished.closings[debt]
-            writer.debts.closes(debt, writer.closing(file, path))
-            connection.resume(debt.lane, debt.tag, clunked(closed(file), debt.tag))
+            left = unfinished.closings[debt]
+            writer.debts.closes(debt, ClosingFile(*left))
+            connection.resume(debt.lane, debt.tag, clunked(closed(left.file), debt.tag))
         elif slot.kind == REQUEST:
             _again(writer, carrier, connection, debt, slot)
         else:

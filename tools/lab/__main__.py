@@ -46,6 +46,11 @@ def arguments() -> argparse.Namespace:
         "--seconds", type=int, default=3600, help="after which the tests count as hung"
     )
     parser.add_argument(
+        "--minutes",
+        type=float,
+        help="after which no test is begun: the others are skipped, and the table says so",
+    )
+    parser.add_argument(
         "--prepare",
         action="store_true",
         help="no tests: only fetch and make what is kept for later runs, beside other work",
@@ -54,7 +59,7 @@ def arguments() -> argparse.Namespace:
         "--shell", action="store_true", help="no tests: run what is typed, line by line, in Dom0"
     )
     args, rest = parser.parse_known_args()
-    args.pytest = rest
+    args.pytest = rest if args.minutes is None else [f"--minutes={args.minutes:g}", *rest]
     return args
 
 
@@ -84,11 +89,16 @@ def tests(stack: str, args: argparse.Namespace) -> list[Outcome]:
     logs = LAB / "logs" / stack
     with machine_of(stack, args) as machine:
         try:
-            found = suite.run(machine, args.pytest, args.seconds, sys.stdout.write)
+            found = suite.run(machine, args.pytest, args.seconds, _say)
         finally:
             suite.fetch_logs(machine, logs)
     (logs / "table.txt").write_text(f"{suite.table({stack: found})}\n")
     return found
+
+
+def _say(text: str) -> None:
+    """Also into a pipe as soon as it is known."""
+    print(text, end="", flush=True)
 
 
 def all_tests(stacks: Sequence[str], args: argparse.Namespace) -> int:

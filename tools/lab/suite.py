@@ -46,10 +46,12 @@ def run(
     machine: XenMachine, options: Sequence[str], seconds: int, say: Callable[[str], object]
 ) -> list[Outcome]:
     """All tests, or what ``options`` of pytest leave.  Raises ``GuestError``."""
-    chosen = " ".join(map(shlex.quote, options)) or "tests/lab tests/contract"
+    chosen = " ".join(map(shlex.quote, options))
+    if not any(option.startswith("tests") for option in options):
+        chosen += " tests/lab tests/contract"
     pytest = (
-        f"python3 -m pytest -v -p no:cacheprovider -m 'not long' --timeout={TEST_SECONDS}"
-        f" --junit-xml={REPORT}"
+        "python3 -m pytest -v -p no:cacheprovider -p tests.lab.minutes -m 'not long'"
+        f" --timeout={TEST_SECONDS} --junit-xml={REPORT}"
     )
     follow(machine, f"{pytest} {chosen}", seconds, say)
     report = machine.run(f"cat {REPORT}")

@@ -1,4 +1,4 @@
-"""``make test``: every test, with the branch coverage that the project promises.
+"""``make test``: every test, on all processors, with the branch coverage that the project promises.
 
 Prints the coverage of ``protocol/`` and ``backend/fileserver/`` and fails below their floor.
 """
@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PARALLEL = ("-n", "auto", "--maxprocesses=4", "--dist=worksteal")
+"""Whoever chooses tests wants to see one after the other; ``-n`` is pytest-xdist's."""
 FLOORS = {"protocol/*": 95, "backend/fileserver/*": 95}
 
 
@@ -29,7 +31,7 @@ def main() -> int:
     # Processes of the program under test are started with this variable, and so are measured too.
     environment = {**os.environ, "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
     tests = subprocess.run(
-        [python, "-m", "coverage", "run", "-m", "pytest", *arguments],
+        [python, "-m", "coverage", "run", "-m", "pytest", *(arguments or PARALLEL)],
         cwd=ROOT,
         env=environment,
         check=False,

@@ -46,7 +46,9 @@ def test_claimed_and_released(store: Store) -> None:
     assert release(store, DOM0)  # harmless
 
 
-@pytest.mark.parametrize("pid", [None, b"", b"x", b"999999999", b"%d" % os.getpid()])
+@pytest.mark.parametrize(
+    "pid", [None, b"", b"x", b"999999999", pytest.param(b"%d" % os.getpid(), id="ours")]
+)
 def test_what_a_crash_left_is_taken_over(store: Store, pid: bytes | None) -> None:
     store.write(f"{HOME}/state", b"running")
     if pid is not None:

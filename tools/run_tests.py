@@ -20,11 +20,14 @@ FLOORS = {"protocol/*": 95, "backend/fileserver/*": 95}
 def main() -> int:
     """Run pytest under coverage, then report.  Returns the exit status."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="example: make test ARGS='tests/protocol -k ring'"
+        prog="make test",
+        usage="%(prog)s [ARGS='ARGUMENTS OF PYTEST']",
+        description=f"{__doc__} Where there are arguments, no floor is checked.",
+        epilog="example: make test ARGS='tests/protocol -k ring'",
+        allow_abbrev=False,
     )
-    parser.add_argument("pytest", nargs="*", help="arguments for pytest; then no floor is checked")
-    chosen, rest = parser.parse_known_args()
-    arguments = [*chosen.pytest, *rest]
+    # pytest's options are not known here, and so neither is which words belong to them.
+    _, arguments = parser.parse_known_args()
     python = sys.executable
     for stale in ROOT.glob(".coverage*"):
         stale.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backend.journal.layout import ENDED, Slot
-from backend.journal.slots import NO_FILE, with_note
+from backend.journal.slots import NO_FILE, fd_and_path, with_note
 
 if TYPE_CHECKING:
     from backend.fileserver.files import Closing
@@ -35,8 +35,7 @@ class ClosingFile:
 
 def _slot(file: Closing, path: int) -> Slot | None:
     if file.closed:
-        entry = file.entry
-        fd, entry_path = (NO_FILE, 0) if entry is None else (entry.fd, entry.qid.path)
+        fd, entry_path = fd_and_path(file.entry)
         return Slot(0, 0, 0, entry_path, ENDED, 0, 0, fd, NO_FILE, 0, 0, 0, b"")
     note = file.note()
     if note is None:

@@ -16,7 +16,7 @@ from backend.fileserver.policies.layers import innermost, layer
 from backend.fileserver.xattrs import ValueReader, ValueWriter
 from backend.journal import layout
 from backend.journal.layout import FID, LISTED, PLACE, POSITION, REMOVED, Slot
-from backend.journal.slots import NO_FILE, Slots, with_note
+from backend.journal.slots import NO_FILE, Slots, fd_and_path, with_note
 from backend.journal.streams import Streams
 from backend.journal.values import Values, value_slot
 
@@ -170,8 +170,7 @@ class NotedFids:
         if not key:
             self._last_place += 1
             key = self._last_place
-        parent = place.parent
-        fd, path = (NO_FILE, 0) if parent is None else (parent.fd, parent.qid.path)
+        fd, path = fd_and_path(place.parent)
         name = place.name
         index = self._write(
             Slot(number, 0, 0, path, PLACE, len(name), 0, fd, NO_FILE, 0, 0, key, name)

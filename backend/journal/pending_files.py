@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from backend.fileserver.policies.pending import SEVERAL, Kept
 from backend.journal.layout import DISCARDED, PENDING, Slot
+from backend.journal.slots import fd_and_path
 
 if TYPE_CHECKING:
     from backend.fileserver.policies.pending import Pending
     from backend.journal.restore import Nodes
     from backend.journal.writer import Writer
 
-_NONE: Final = -1
 _WHOLE, _SEVERAL = 0, 1
 _AT: Final = 2
 """A gap's offset is this much less than what is written down."""
@@ -21,15 +21,14 @@ _AT: Final = 2
 def pending_slot(pending: Pending, note: int, commit: int) -> Slot:
     """What to write down of it; ``note`` is its node's."""
     kept, node = pending.kept, pending.node
-    old = kept.old
-    old_fd, old_path = (_NONE, 0) if old is None else (old.fd, old.qid.path)
+    old_fd, old_path = fd_and_path(kept.old)
     gap = {None: _WHOLE, SEVERAL: _SEVERAL}.get(kept.gap, (kept.gap or 0) + _AT)
     slot = Slot(
         *(commit, 0, gap, node.qid.path, PENDING, len(kept.name), kept.serial),
         *(node.fd, pending.file.fileno(), DISCARDED if kept.discarded else 0),
         *(old_fd & 0xFFFF_FFFF, old_path, kept.name),
     )
-    return slot._replace(note=note, parent=_NONE if kept.parent is None else kept.parent.fd)
+    return slot._replace(note=note, parent=fd_and_path(kept.parent)[0])
 
 
 def adopt_pending(writer: Writer, nodes: Nodes, index: int, slot: Slot) -> None:

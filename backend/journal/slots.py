@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from backend.journal import layout
-from backend.journal.layout import SLOT_PACKING, SLOT_SIZE, SLOTS_AT
+from backend.journal.layout import SLOT_PACKING, SLOT_SIZE, SLOTS_AT, Slot
 
 if TYPE_CHECKING:
-    from backend.fileserver.files import OpenNote
+    from backend.fileserver.files import Node, OpenNote
     from backend.journal.journal import Journal
-    from backend.journal.layout import Slot
 
 NO_FILE: Final = -1
 """In place of a descriptor."""
@@ -61,7 +60,7 @@ class Slots:
         held = []
         for index in range(self._used):
             at = SLOTS_AT + index * SLOT_SIZE
-            slot = layout.Slot(*SLOT_PACKING.unpack_from(self._memory, at))
+            slot = Slot(*SLOT_PACKING.unpack_from(self._memory, at))
             if not slot.holds(number):
                 # Or what was written for a commit that never came, would hold from the next one
                 # on, which has the same number.
@@ -71,6 +70,11 @@ class Slots:
             self._words[(at + layout.DIED_AT) // 8] = 0
             held.append((index, slot))
         return held
+
+
+def fd_and_path(node: Node | None) -> tuple[int, int]:
+    """A descriptor and a qid path, by which the next worker finds a node, if there is one."""
+    return (NO_FILE, 0) if node is None else (node.fd, node.qid.path)
 
 
 def with_note(slot: Slot, note: OpenNote) -> Slot:

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tools.lab import suite
@@ -89,16 +90,12 @@ def tests(stack: str, args: argparse.Namespace) -> list[Outcome]:
     logs = LAB / "logs" / stack
     with machine_of(stack, args) as machine:
         try:
-            found = suite.run(machine, args.pytest, args.seconds, _say)
+            say = partial(print, end="", flush=True)
+            found = suite.run(machine, args.pytest, args.seconds, say)
         finally:
             suite.fetch_logs(machine, logs)
     (logs / "table.txt").write_text(f"{suite.table({stack: found})}\n")
     return found
-
-
-def _say(text: str) -> None:
-    """Also into a pipe as soon as it is known."""
-    print(text, end="", flush=True)
 
 
 def all_tests(stacks: Sequence[str], args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MEMORY: Final = 6144
 """MiB of the machine; half of it is Dom0's, whose root lies in it."""
-XEN_OPTIONS: Final = "com1=115200,8n1 console=com1 spec-ctrl=no"
+_XEN_OPTIONS: Final = "com1=115200,8n1 console=com1 spec-ctrl=no"
 """An emulated processor does not speculate, and what guards against it costs a third of a fork:
 Xen, Dom0 and guests leave it out."""
 _ATTEMPTS: Final = 3
@@ -41,7 +41,7 @@ class XenMachine(Qemu):
                 # not come up.
                 *("-cpu", "qemu64,+svm,+npt"),
                 *("-m", str(memory), "-kernel", str(built.xen)),
-                *("-append", f"{XEN_OPTIONS} dom0_mem={memory // 2}M"),
+                *("-append", f"{_XEN_OPTIONS} dom0_mem={memory // 2}M"),
                 *("-initrd", modules),
                 *(("-drive", f"file={disk},format=raw,if=virtio,readonly=on") if disk else ()),
             ],

@@ -20,7 +20,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from backend.channel.client import Client
-from backend.channel.file import ChannelFile
+from backend.channel.file import LET_GO, ChannelFile
 from backend.fileserver.parked import MustWait
 from backend.share import Direction
 
@@ -62,6 +62,8 @@ class Channel:
         self._readiness: Final = readiness
         self._arrivals: Final = readiness.watch(listener.fileno())
         self._client: Client | None = None
+        self._files: set[ChannelFile] = set()
+        """What the guest has open, also of clients that were let go."""
         self._waiting = 0
         self._address = listener.getsockname()
         self.changed: set[ChannelFile] | None = None
@@ -97,18 +99,29 @@ class Channel:
         self._settle()
         return MustWait(lambda: self._take(needed), self._wait_no_more)
 
-    def closed(self, client: Client, directions: int) -> None:
-        """The guest has closed what it had open of ``client``."""
-        if client is not self._client:
-            return
-        client.free |= directions
-        if client.hung_up or client.free == _NEEDED[os.O_RDWR]:
-            client.close()
+    def closed(self, file: ChannelFile) -> None:
+        """The guest has closed what it had open of a client."""
+        client = file.client
+        self._files.discard(file)
+        client.free |= file.directions
+        ended = client.free == _NEEDED[os.O_RDWR]
+        if client is self._client and (ended or client.hung_up):
             self._client = None
             log.info("channel %s: a client's end", self.name)
+            if not ended:
+                self._let_go(client)
+        if ended:
+            client.close()
         self._settle()
         # An open that waits may get what is free now; so may a read of the file that was closed.
         self._readiness.nudge()
+
+    def _let_go(self, client: Client) -> None:
+        """Another client may come, although the guest has something open of this one."""
+        client.let_go()
+        for other in self._files:
+            if other.client is client:
+                other.changed()
 
     def close(self) -> None:
         """Listen no more."""
@@ -125,7 +138,11 @@ class Channel:
         if client is None or needed & ~client.free:
             return None
         client.free &= ~needed
-        return ChannelFile(self, client, needed)
+        return self._opened(ChannelFile(self, client, needed))
+
+    def _opened(self, file: ChannelFile) -> ChannelFile:
+        self._files.add(file)
+        return file
 
     def _accept(self) -> Client | None:
         """The next client that is still there.  Raises ``OSError``: EMFILE."""
@@ -150,12 +167,16 @@ class Channel:
         if client is None or client.fileno() != fd:
             if not self.is_client(fd):
                 raise OSError(errno.EBADF, f"descriptor {fd} is no client of channel {self.name}")
-            client = self._client = self._adopted(fd)
+            client = self._adopted(fd)
+            if note.flags & LET_GO:
+                client.let_go()
+            else:
+                self._client = client
         if note.flags & select.EPOLLIN:
             client.answered = answered
         file = ChannelFile.adopted(self, client, note)
         client.free &= ~note.flags
-        return file
+        return self._opened(file)
 
     def adopt_accepted(self, fd: int) -> bool:
         """Whether ``fd`` is a client that another process has accepted; it is the next then."""

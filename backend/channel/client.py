@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether it was hung up on."""
+        """Whether it was hung up on.  As long as anybody has it open, its descriptor stays: that is
+        what a journal has of an open file, and another's would have the number.
+        """
         return self._closed
 
     def waiting(self, direction: int) -> bool:
@@ -150,8 +153,18 @@ class Client:
             return False
         return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
+    def let_go(self) -> None:
+        """Hang up on it; nobody hears of it any more."""
+        self._closed = True
+        self._watched.close()
+        self._readiness.later(self._hang_up)
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):  # it has hung up before
+            self._connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Hang up on it."""
+        """Let it go, and give its descriptor back: nobody has it open."""
         self._closed = True
         self._watched.close()
         self._readiness.later(self._connection.close)

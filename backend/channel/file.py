@@ -31,7 +31,9 @@ KEPT: Final = Struct("<QQQQ")
 taken: a word of its own, at ``ANSWERED_AT``."""
 ANSWERED_AT: Final = 24
 
-_HUNG_UP, _PERHAPS = 8, 16
+_HUNG_UP, _PERHAPS, LET_GO = 8, 16, 32
+"""Of a file that a journal keeps, beside its directions; of the last, the channel has another
+client, or none."""
 
 
 class LateSend(MustWait[int]):
@@ -58,7 +60,8 @@ class ChannelFile(Stream):
         self.writable: Final = bool(directions & select.EPOLLOUT)
         self._channel: Final = channel
         self._client: Final = client
-        self._directions: Final = directions
+        self.directions: Final = directions
+        """Which of the client's: ``EPOLLIN``, ``EPOLLOUT``."""
         self._open = True
         self.record: SendRecord | None = None
         """Where the next send is written down."""
@@ -72,7 +75,7 @@ class ChannelFile(Stream):
     @property
     def reads(self) -> bool:
         """Whether it has the client's bytes."""
-        return bool(self._directions & select.EPOLLIN)
+        return bool(self.directions & select.EPOLLIN)
 
     @property
     def is_open(self) -> bool:
@@ -155,7 +158,7 @@ class ChannelFile(Stream):
         return MustWait(attempt, lambda: self._client.wait_no_more(direction))
 
     def _check(self, direction: int) -> None:
-        if not (self._open and self._directions & direction):
+        if not (self._open and self.directions & direction):
             raise OSError(errno.EBADF, "the channel is not open for this")
 
     def entries(self, cookie: int) -> Iterable[Dirent]:
@@ -171,9 +174,10 @@ class ChannelFile(Stream):
     def note(self) -> OpenNote | None:
         asks_on = _PERHAPS if self.short_reads.asks_on is AsksOn.PERHAPS else 0
         hung_up = _HUNG_UP if self._client.hung_up else 0
+        let_go = LET_GO if self._client.closed else 0
         offset, count, done = self.short_reads.kept
         data = KEPT.pack(offset + 1, count, done, 0)
-        return OpenNote(self._directions | asks_on | hung_up, data=data)
+        return OpenNote(self.directions | asks_on | hung_up | let_go, data=data)
 
     @classmethod
     def adopted(cls, channel: Channel, client: Client, note: OpenNote) -> ChannelFile:
@@ -191,7 +195,7 @@ class ChannelFile(Stream):
     def close(self) -> None:
         if self._open:
             self._open = False
-            self._channel.closed(self._client, self._directions)
+            self._channel.closed(self)
 
     def closing(self) -> None:
         """A hang-up does not wait."""

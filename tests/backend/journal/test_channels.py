@@ -99,6 +99,20 @@ def talk(export: Path) -> Iterator[Said]:
         received(dom0, b"other")
     yield m.Twrite(TAG, WRITER, 0, 5), b"to nobody"[:5]
     yield m.Tclunk(TAG, WRITER), b""
+    with client(export):
+        yield from opened(READER, os.O_RDONLY)
+        yield from opened(WRITER, os.O_WRONLY)
+    yield m.Tread(TAG, READER, 0, 100), b""
+    yield m.Tclunk(TAG, READER), b""
+    # It is let go, and the next one served, although something of it is open.
+    yield m.Twrite(TAG, WRITER, 0, 5), b"to nobody"[:5]
+    with client(export) as dom0:
+        dom0.sendall(b"next")
+        yield from opened(READER, os.O_RDONLY)
+        yield m.Tread(TAG, READER, 0, 100), b""
+        yield m.Twrite(TAG, WRITER, 0, 5), b"to nobody"[:5]
+        yield m.Tclunk(TAG, WRITER), b""
+        yield m.Tclunk(TAG, READER), b""
     yield m.Twalk(TAG, ROOT, SAVE, ()), b""
     yield m.Tlcreate(TAG, SAVE, b"save", os.O_WRONLY, 0o600, 0), b""
     yield m.Twrite(TAG, SAVE, 0, 5), b"state"

@@ -45,7 +45,10 @@ def getattr(session: Session, request: Tgetattr) -> Rgetattr:  # noqa: A001 -- t
     Raises ``OSError``: EBADF, and what fstat(2) says.
     """
     qid, status = session.tree.getattr(session.fids[request.fid].node)
-    atime, mtime, ctime = status.st_atime_ns, status.st_mtime_ns, status.st_ctime_ns
+    # Before 1970 the seconds are negative: two's complement, as Linux reads them.
+    atime_sec, atime_nsec = divmod(status.st_atime_ns, NSEC)
+    mtime_sec, mtime_nsec = divmod(status.st_mtime_ns, NSEC)
+    ctime_sec, ctime_nsec = divmod(status.st_ctime_ns, NSEC)
     values = (
         request.tag,
         request.request_mask & GETATTR_BASIC,
@@ -58,13 +61,12 @@ def getattr(session: Session, request: Tgetattr) -> Rgetattr:  # noqa: A001 -- t
         status.st_size,
         status.st_blksize,
         status.st_blocks,
-        # Before 1970 the seconds are negative: two's complement, as Linux reads them.
-        atime // NSEC & _U64,
-        atime % NSEC,
-        mtime // NSEC & _U64,
-        mtime % NSEC,
-        ctime // NSEC & _U64,
-        ctime % NSEC,
+        atime_sec & _U64,
+        atime_nsec,
+        mtime_sec & _U64,
+        mtime_nsec,
+        ctime_sec & _U64,
+        ctime_nsec,
         0,
         0,
         0,

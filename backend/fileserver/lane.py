@@ -47,6 +47,9 @@ class ByteSink(Protocol):
     def free(self) -> int:
         """Bytes that may be written."""
 
+    def offer(self, data: bytes) -> bool:
+        """Write without publishing, if there is room for all of it."""
+
     def put(self, at: int, data: bytes) -> None:
         """Write without publishing."""
 
@@ -93,11 +96,10 @@ class Lane:
 
     def send(self, reply: bytes) -> None:
         """Put a whole reply in place, or keep it until there is room.  Raises ``RingError``."""
-        if self.waiting or self.replies.free() < len(reply):
+        if not self.waiting and self.replies.offer(reply):
+            self.answered(reply, len(reply))
+        else:
             self.waiting.append(reply)
-            return
-        self.replies.put(0, reply)
-        self.answered(reply, len(reply))
 
     def answered(self, head: bytes, length: int) -> None:  # noqa: ARG002 -- it is GroupedLane's
         """A reply of ``length`` bytes, which begins with ``head``, lies in place, whole."""
@@ -120,10 +122,6 @@ class Lane:
     def go_gently(self) -> None:
         """Each request of the next batch may be the last."""
 
-    def end_batch(self) -> None:
-        """No request comes next: let all be seen, and tell the peer."""
-        self.notify()
-
     def told(self) -> None:
         """Nobody knows what the peer has been told: tell it at the next chance."""
         self._consumed = True
@@ -131,10 +129,9 @@ class Lane:
     def drain(self) -> bool:
         """Publish replies that waited, oldest first; true when none is left (or ``RingError``)."""
         while self.waiting:
-            if self.replies.free() < len(self.waiting[0]):
+            if not self.replies.offer(self.waiting[0]):
                 return False
             reply = self.waiting.popleft()
-            self.replies.put(0, reply)
             self.answered(reply, len(reply))
         return True
 
@@ -148,3 +145,6 @@ class Lane:
             self._unnotified = 0
             self._consumed = False
             self._notify()
+
+    end_batch = notify
+    """No request comes next: let all be seen, and tell the peer."""

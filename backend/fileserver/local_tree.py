@@ -255,13 +255,16 @@ class LocalTree(LocalGoingOn):
             opened.close()
 
     def _pin(self, name: bytes, flags: int, dir_fd: int) -> Node:
-        fd = self._open(name, flags, dir_fd)
+        descriptors, fd = self._descriptors, -1
+        descriptors.take()
         try:
+            fd = os.open(name, flags, dir_fd=dir_fd)
             status = os.fstat(fd)
-            return Node(fd, stat.S_IFMT(status.st_mode), self._qids.qid(status), self._descriptors)
+            return Node(fd, stat.S_IFMT(status.st_mode), self._qids.qid(status), descriptors)
         except OSError:
-            os.close(fd)
-            self._descriptors.give()
+            if fd >= 0:
+                os.close(fd)
+            descriptors.give()
             raise
 
     def _open(self, name: bytes, flags: int, dir_fd: int, mode: int = 0) -> int:

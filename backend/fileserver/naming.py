@@ -14,6 +14,8 @@ from protocol.ninep.messages import Rclunk, Rremove, Rwalk
 from protocol.ninep.unchecked import unchecked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from backend.fileserver.deferred import Deferred, Steps
     from backend.fileserver.files import Node
     from backend.fileserver.places import Place, PlaceTable
@@ -26,49 +28,53 @@ if TYPE_CHECKING:
 class _Walk:
     """Where a walk has come to; it holds the node and, if known, the directory it was found in."""
 
-    __slots__ = ("_name", "_parent", "node", "qids")
+    __slots__ = ("name", "node", "parent", "qids")
 
     def __init__(self, start: Node) -> None:
         self.node = start.hold()
-        self._parent: Node | None = None
-        self._name = b""
+        self.parent: Node | None = None
+        self.name = b""
         self.qids: list[Qid] = []
 
-    def go_up(self, tree: Tree) -> None:
-        # By which name the directory above is known to its own parent was never asked.
-        self._enter(tree.parent(self.node), None, b"")
+    def go(self, tree: Tree, names: Iterable[bytes]) -> None:
+        """One after the other.  Raises ``OSError`` where it goes no further."""
+        for name in names:
+            if name == DOT:
+                self._stay()
+            elif name == DOT_DOT:
+                self._go_up(tree)
+            else:
+                check_name(name)
+                below = tree.lookup(self.node, name)
+                if self.parent is not None:
+                    self.parent.release()
+                self.parent, self.node, self.name = self.node, below, name
+            self.qids.append(self.node.qid)
 
-    def stay(self) -> None:
+    def _stay(self) -> None:
         # walk(5) says that "." is not used; diodls walks to each entry that it lists all the same.
         if self.node.kind != stat.S_IFDIR:
             raise OSError(errno.ENOTDIR, "only a directory has an entry '.'")
-        self.qids.append(self.node.qid)
 
-    def go_down(self, tree: Tree, name: bytes) -> None:
-        check_name(name)
-        below = tree.lookup(self.node, name)
-        self._enter(below, self.node, name)
-
-    def _enter(self, node: Node, parent: Node | None, name: bytes) -> None:
-        if parent is not None:
-            parent.hold()
+    def _go_up(self, tree: Tree) -> None:
+        above = tree.parent(self.node)
         self.give_up()
-        self.node, self._parent, self._name = node, parent, name
-        self.qids.append(node.qid)
+        # By which name the directory above is known to its own parent was never asked.
+        self.node, self.parent = above, None
 
     def give_up(self) -> None:
         self.node.release()
-        if self._parent is not None:
-            self._parent.release()
+        if self.parent is not None:
+            self.parent.release()
 
     def arrive(self, places: PlaceTable, start: FidState) -> Place | None:
         """The place that was come to, if its name is known; what remains held is ``node``."""
-        if self._parent is None:
+        if self.parent is None:
             if self.node is not start.node or start.place is None:
                 return None
             return start.place.hold()
-        place = places.at(self._parent, self._name)
-        self._parent.release()
+        place = places.at(self.parent, self.name)
+        self.parent.release()
         return place
 
 
@@ -92,13 +98,7 @@ def walk(session: Session, request: Twalk) -> Rwalk:
         raise OSError(errno.EINVAL, "an open fid cannot walk away")
     way = _Walk(start.node)
     try:
-        for name in request.wnames:
-            if name == DOT_DOT:
-                way.go_up(session.tree)
-            elif name == DOT:
-                way.stay()
-            else:
-                way.go_down(session.tree, name)
+        way.go(session.tree, request.wnames)
     except OSError:
         way.give_up()
         if not way.qids:

@@ -94,6 +94,13 @@ class StreamSink(_PrivateRing):
         """Bytes that may be written."""
         return self.size - (self.prod - self.cons)
 
+    def offer(self, data: bytes) -> bool:
+        """Copy ``data`` behind the last published byte, if there is room for all of it."""
+        if self.free() < len(data):
+            return False
+        self.put(0, data)
+        return True
+
     def slices(self, at: int, length: int) -> Slices:
         """Views of ``length`` bytes that begin ``at`` bytes after the last published one."""
         return self._views(self.prod + at, length)

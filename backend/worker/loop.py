@@ -123,7 +123,10 @@ class ServiceLoop:
 
     def turn(self, poll: select.epoll) -> None:
         """Wait until something is due, and do it.  Raises what ends ``run``."""
-        for fd, _ in poll.poll(self._timeout()):
+        soon = self._timeout() if self._busy or self._resting else None
+        if soon is None and self._connection.held():
+            soon = HELD_POLL
+        for fd, _ in poll.poll(soon):
             if fd == self._events_fd:
                 self._take_events()
             elif fd in self._watched:
@@ -135,14 +138,11 @@ class ServiceLoop:
                 self._end_rests()
             self._serve()
 
-    def _timeout(self) -> float | None:
+    def _timeout(self) -> float:
         if self._busy:
             return 0
-        held = self._connection.held()
-        if self._resting:
-            rest = max(0.0, min(self._resting.values()) - self._clock())
-            return min(HELD_POLL, rest) if held else rest
-        return HELD_POLL if held else None
+        rest = max(0.0, min(self._resting.values()) - self._clock())
+        return min(HELD_POLL, rest) if self._connection.held() else rest
 
     def _take_events(self) -> None:
         # One, although more may be pending: they keep the descriptor readable, and to ask for what
@@ -188,15 +188,12 @@ class ServiceLoop:
             if more:
                 self._busy.append(ring)
             elif ring.masked and ring not in self._resting:
-                self._wait_for(ring)
-
-    def _wait_for(self, ring: _Ring) -> None:
-        """Hear of the next event of a ring that was served, or not before it has rested."""
-        ring.empty += 1
-        if ring.empty > MOST_EMPTY:
-            self._resting[ring] = self._clock() + REST
-        else:
-            self._unmask(ring)
+                # Hear of the next event of a ring that was served, or not before it has rested.
+                ring.empty += 1
+                if ring.empty > MOST_EMPTY:
+                    self._resting[ring] = self._clock() + REST
+                else:
+                    self._unmask(ring)
 
     def _unmask(self, ring: _Ring) -> None:
         # What came while it was masked is kept, and makes it pending at once.

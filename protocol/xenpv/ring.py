@@ -200,6 +200,28 @@ class ProducerRing(_ByteRing):
             self._barrier()
         return self.size - used
 
+    def offer(self, data: bytes) -> bool:
+        """``put`` at our index, if there is room for all of it now.  Raises ``RingError``.
+
+        As ``free`` and ``put`` say, in one call: a reply takes it.
+        """
+        index, size, cons = self._index, self.size, self._words[self._peer_word]
+        used = (index - cons) & INDEX_MASK
+        if used > size:
+            raise self._impossible(cons)
+        length = len(data)
+        if length > size - used:
+            return False
+        if self._barrier is not None:
+            self._barrier()
+        start = index & self._mask
+        end = start + length
+        if end <= size:
+            self._data[start:end] = data
+        else:
+            self.put(0, data)
+        return True
+
     def put(self, at: int, data: bytes | bytearray | memoryview) -> None:
         """Copy ``data`` to ``at`` bytes after our index, without publishing it."""
         start = (self._index + at) & self._mask

@@ -1,16 +1,24 @@
-"""The event-channel port (``EventChannels``): a handle of ``/dev/xen/evtchn``, by libxenevtchn."""
+"""The event-channel port (``EventChannels``): a handle of ``/dev/xen/evtchn``, by libxenevtchn.
+
+What each request needs of it, ``pending``, ``unmask`` and ``notify``, is asked of the driver
+itself: read(2), write(2) and an ioctl, as the library does on Linux and no more.  Called through
+cffi, the three took a seventh of all instructions by which a worker answers a Tread of 4 KiB.
+
+Source: Linux ``include/uapi/xen/evtchn.h``, ``drivers/xen/evtchn.c``.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from fcntl import ioctl
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from backend.platform.xen.libraries import (
     EVTCHN,
     adopt_handle,
     failed,
-    ffi,
     load,
     open_handle,
     silence,
@@ -20,6 +28,11 @@ from protocol.xenpv.ports import OpenChannels
 
 if TYPE_CHECKING:
     from protocol.xenpv.ids import Domid
+
+
+NOTIFY: Final = 4 << 16 | ord("E") << 8 | 4
+"""``IOCTL_EVTCHN_NOTIFY``: ``_IOC(_IOC_NONE, 'E', 4, 4)``."""
+_PORT: Final = Struct("=I")
 
 
 def load_for_events() -> None:
@@ -41,9 +54,9 @@ class XenEventChannels:
             self._handle = adopt_handle(self._library.xenevtchn_fdopen, descriptor)
         self._fd: int = self._library.xenevtchn_fd(self._handle)
         os.set_blocking(self._fd, False)
-        self._notify = self._library.xenevtchn_notify
-        self._pending = self._library.xenevtchn_pending
-        self._ports: set[Evtchn] = set(() if adopted is None else adopted.ports)
+        known = () if adopted is None else adopted.ports
+        self._ports = {port: _packed(port) for port in known}
+        """What is open, and each as the driver takes it."""
         self._open = True
 
     def fileno(self) -> int:
@@ -64,39 +77,39 @@ class XenEventChannels:
         if result < 0:
             raise failed(what)
         port = Evtchn(result)
-        self._ports.add(port)
+        self._ports[port] = _packed(port)
         return port
 
     def notify(self, port: Evtchn) -> None:
         """Make the other end pending.  Raises ``OSError`` (ENOTCONN) for a port not of ours."""
-        if self._notify(self._handle, port):
-            raise failed(f"port {port}")
+        try:
+            ioctl(self._fd, NOTIFY, self._ports[port])
+        except KeyError:
+            _not_open(port)
 
     def pending(self) -> Evtchn | None:
         """The next pending port, now masked, or ``None``."""
         while True:
-            port = self._pending(self._handle)
+            try:
+                (port,) = _PORT.unpack(os.read(self._fd, _PORT.size))
+            except BlockingIOError:
+                return None
             if port in self._ports:
                 return Evtchn(port)
-            if port < 0:
-                if ffi.errno == errno.EAGAIN:
-                    return None
-                raise failed("event channels")
             # The driver keeps events of a port that was unbound since.
 
     def unmask(self, port: Evtchn) -> None:
         """Let ``port`` become pending.  Raises ``OSError`` (ENOTCONN) for a port not of ours."""
-        # The driver ignores a port that it does not know.
-        if port not in self._ports:
-            raise OSError(errno.ENOTCONN, f"port {port} is not open on this handle")
-        if self._library.xenevtchn_unmask(self._handle, port):
-            raise failed(f"port {port}")
+        try:
+            os.write(self._fd, self._ports[port])
+        except KeyError:  # the driver would ignore it
+            _not_open(port)
 
     def unbind(self, port: Evtchn) -> None:
         """Close a port.  Raises ``OSError`` (ENOTCONN) for a port not of ours."""
         if self._library.xenevtchn_unbind(self._handle, port):
             raise failed(f"port {port}")
-        self._ports.discard(port)
+        self._ports.pop(port, None)
 
     def restrict(self, domid: Domid) -> None:
         """Bind to nobody but ``domid`` from now on.  Raises ``OSError`` (EINVAL, EACCES)."""
@@ -112,4 +125,14 @@ class XenEventChannels:
         if self._open:
             self._open = False
             self._ports.clear()
+            self._fd = -1
             self._library.xenevtchn_close(self._handle)
+
+
+def _packed(port: Evtchn) -> bytearray:
+    # Not bytes: for what cannot be written to, fcntl.ioctl takes three times as long.
+    return bytearray(_PORT.pack(port))
+
+
+def _not_open(port: Evtchn) -> NoReturn:
+    raise OSError(errno.ENOTCONN, f"port {port} is not open on this handle") from None

@@ -34,7 +34,8 @@ def test_bytes_pass_in_order_through_wraps(pair: Pair) -> None:
         count = rng.randint(0, sink.free())
         data = rng.randbytes(count)
         if rng.random() < 0.5:
-            sink.put(0, data)
+            assert sink.offer(data)
+            assert not sink.offer(bytes(sink.free() + 1))
         else:
             done = 0
             for view in sink.slices(0, count):

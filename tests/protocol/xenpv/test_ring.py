@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,9 @@ from protocol.xenpv.ring import (
     backend_rings,
     frontend_rings,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIZE = 64
 
@@ -32,19 +37,25 @@ def write(ring: ProducerRing, data: bytes) -> None:
     ring.advance(len(data))
 
 
+def offer(ring: ProducerRing, data: bytes) -> None:
+    assert ring.offer(data)
+    ring.advance(len(data))
+
+
 @given(
     start=st.integers(0, INDEX_MASK),
     chunks=st.lists(st.binary(min_size=1, max_size=SIZE), max_size=30),
+    put=st.sampled_from([write, offer]),
 )
 def test_what_one_end_writes_the_other_reads_from_any_start(
-    start: int, chunks: list[bytes]
+    start: int, chunks: list[bytes], put: Callable[[ProducerRing, bytes], None]
 ) -> None:
     words, data = fresh(start)
     backend_in, backend_out = backend_rings(words, data, "ring 0")
     frontend_in, frontend_out = frontend_rings(words, data, "ring 0")
     for chunk in chunks:
         for producer, consumer in ((frontend_out, backend_in), (backend_out, frontend_in)):
-            write(producer, chunk)
+            put(producer, chunk)
             assert consumer.available() == len(chunk)
             assert consumer.peek(len(chunk)) == chunk
             assert b"".join(consumer.slices(0, len(chunk))) == chunk
@@ -82,6 +93,18 @@ def test_the_full_ring_is_full_and_the_empty_one_empty_although_indices_are_equa
     assert (consumer.available(), producer.free()) == (SIZE, 0)
 
 
+@given(start=st.integers(0, INDEX_MASK), used=st.integers(0, SIZE), length=st.integers(0, SIZE + 1))
+def test_what_does_not_fit_is_not_written(start: int, used: int, length: int) -> None:
+    words, data = fresh(start)
+    _, producer = backend_rings(words, data, "ring 0")
+    write(producer, bytes(used))
+    before = bytes(data)
+    assert producer.offer(b"x" * length) is (length <= SIZE - used)
+    if length > SIZE - used:
+        assert bytes(data) == before
+    assert producer.index == (start + used) & INDEX_MASK
+
+
 @given(start=st.integers(0, INDEX_MASK), peer=st.integers(0, INDEX_MASK))
 def test_a_peer_index_is_believed_only_within_the_ring(start: int, peer: int) -> None:
     words, data = fresh(start)
@@ -98,8 +121,9 @@ def test_a_peer_index_is_believed_only_within_the_ring(start: int, peer: int) ->
     if behind <= SIZE:
         assert producer.free() == SIZE - behind
     else:
-        with pytest.raises(RingError, match=f"ring 3 in: indices {start} .* and {peer} "):
-            producer.free()
+        for ask in (producer.free, lambda: producer.offer(b"x")):
+            with pytest.raises(RingError, match=f"ring 3 in: indices {start} .* and {peer} "):
+                ask()
 
 
 def test_a_peer_that_overwrites_our_published_index_changes_nothing_for_us() -> None:
@@ -149,4 +173,7 @@ def test_the_barrier_stands_between_data_and_indices() -> None:
     producer.put(0, b"abc")
     producer.advance(3)
     assert at_barrier == [(0, 0), (0, 0), (4, 0), (4, 0)]
-    assert (words[OUT_CONS], words[IN_PROD]) == (4, 3)
+    assert producer.offer(b"de")
+    producer.advance(2)
+    assert at_barrier[4:] == [(4, 3), (4, 3)]
+    assert (words[OUT_CONS], words[IN_PROD]) == (4, 5)

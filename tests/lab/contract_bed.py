@@ -72,7 +72,7 @@ class GuestPeer(RemotePeer):
 
     def close(self) -> None:
         """Let it give everything back and end; that must succeed."""
-        if not self._ended and self._where.guest.alive:
+        if not self._ended and not self._where.guest.destroyed:
             self._order("close")
             assert self._reap() == 0
 
@@ -87,7 +87,7 @@ class XenBed:
     """Two guests, kept from test to test as long as no test destroys them."""
 
     def __init__(self, kept: list[AgentGuest]) -> None:
-        kept[:] = [guest for guest in kept if guest.guest.alive]
+        kept[:] = [guest for guest in kept if not guest.guest.destroyed]
         while len(kept) < 2:
             kept.append(AgentGuest())
         self._kept = kept

@@ -17,8 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from backend.domains import find_domain
 from backend.platform import open_platform
-from protocol.xenpv.ids import Domid
 from tests.lab.service import until
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ name = "{name}"
 type = "pv"
 kernel = "{lab}/vmlinux"
 ramdisk = "{lab}/{root}"
-extra = "console=hvc0 rdinit=/init panic=1 quiet loglevel=3 mitigations=off"
+extra = "console=hvc0 rdinit=/init panic=1 quiet loglevel=3 mitigations=off cryptomgr.notests"
 memory = {memory}
 vcpus = 1
 on_crash = "destroy"
@@ -98,7 +98,8 @@ class Guest:
 
     def _boot(self, configuration: Path) -> None:
         xl("create", "-q", str(configuration))
-        self.domid = Domid(int(xl("domid", self.name)))
+        with closing(open_platform("xen").store()) as store:
+            self.domid = find_domain(store, self.name)
         self._received = b""
         self._passed_over: deque[str] = deque(maxlen=100)
         self._tty = os.open(self._console(), os.O_RDWR | os.O_NOCTTY)
@@ -175,6 +176,11 @@ class Guest:
         return "\n".join(["on its console:", *self._passed_over, repr(self._received[-500:])])
 
     @property
+    def destroyed(self) -> bool:
+        """Whether ``destroy`` was called: to ask Xen takes a process."""
+        return self._tty < 0
+
+    @property
     def alive(self) -> bool:
         """Whether Xen still has it, be it only because somebody holds its pages."""
         return self.domid in domains()
@@ -185,10 +191,9 @@ class Guest:
             os.close(self._tty)
             self._tty = -1
         try:
-            if self.alive:
-                xl("destroy", str(self.domid))
+            xl("destroy", str(self.domid))
         except AssertionError:
-            if self.alive:  # or it has gone by itself meanwhile
+            if self.alive:  # or it has gone by itself
                 raise
 
     def __enter__(self) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,6 +9,11 @@ import time
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+from backend.commands.failure import CommandError
+from backend.commands.supervisor import ask
+from backend.config import Config
+from tests.lab import forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,8 +49,8 @@ class Service:
         return serves()
 
     def devices(self) -> list[dict[str, Any]]:
-        """What ``status`` says of each device."""
-        devices: list[dict[str, Any]] = json.loads(command("status", "--json"))["devices"]
+        """What ``status`` says of each device: asked as it asks, but by no process of its own."""
+        devices: list[dict[str, Any]] = ask(Config().status_socket)["devices"]
         return devices
 
     def workers(self) -> list[int]:
@@ -90,14 +94,18 @@ def check_log() -> None:
 
 def serves() -> bool:
     """Whether a supervisor runs."""
-    return subprocess.run([PROGRAM, "status"], capture_output=True, check=False).returncode == 0
+    try:
+        ask(Config().status_socket)
+    except CommandError:
+        return False
+    return True
 
 
 def command(*arguments: str) -> str:
     """Run a command of the program that must succeed; its output."""
-    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}\n{LOG.read_text()[-3000:]}"
-    return done.stdout
+    done = forked.run(arguments)
+    assert done.status == 0, f"{' '.join(arguments)}: {done.errors}\n{LOG.read_text()[-3000:]}"
+    return done.output
 
 
 def until(true: Callable[[], object], seconds: float, what: str) -> None:

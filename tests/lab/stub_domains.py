@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.channel.qmp import Monitor
 from backend.config import Config
+from backend.domains import find_domain
 from backend.platform import open_platform
 from backend.stubdom.state_share import MONITOR
 from backend.stubdom.target import stub_domain_of
-from protocol.xenpv.ids import Domid
 from tests.lab.guests import LAB, domains, xl
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ device_model_version = "qemu-xen"
 device_model_stubdomain_override = 1
 stubdomain_kernel = "{lab}/vmlinux"
 stubdomain_ramdisk = "{lab}/stubdom.cpio"
-stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet mitigations=off"
+stubdomain_cmdline = "console=hvc0 rdinit=/init panic=1 quiet mitigations=off cryptomgr.notests"
 stubdomain_memory = 640
 vnc = 0
 nographic = 1
@@ -86,8 +86,8 @@ class StubbedGuest:
     def _made(self, *arguments: str) -> None:
         try:
             _patiently(arguments)
-            self.domid = Domid(int(xl("domid", self.name)))
             with closing(open_platform("xen").store()) as store:
+                self.domid = find_domain(store, self.name)
                 stub_domain = stub_domain_of(store, self.domid)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.console()}") from error

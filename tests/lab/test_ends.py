@@ -67,13 +67,6 @@ def come_and_go(guests: Iterable[Guest], export: Path) -> None:
         assert (export / guest.name).read_text() == f"{guest.domid}\n"
 
 
-def test_guests_that_come_and_go(export: Path) -> None:
-    for _ in range(5):
-        with Guest() as guest:
-            come_and_go([guest], export)
-    assert len(os.listdir(export)) == 5
-
-
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_fifty_guests_that_come_and_go(export: Path) -> None:

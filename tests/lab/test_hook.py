@@ -14,8 +14,9 @@ from backend.hook import Hook, state
 from backend.hook.claim import directory, is_claimed
 from backend.hook.daemon import daemons
 from protocol.xenpv.ids import DOM0
+from tests.lab import forked
 from tests.lab.guests import LAB, MOUNTING, Guest, domains, xl
-from tests.lab.service import LOG, PROGRAM, command, mount, until
+from tests.lab.service import LOG, command, mount, until
 from tests.lab.unit import SYSTEMD, UNIT, systemctl
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def theirs(service: Service) -> Iterator[Path]:
         pytest.skip("this Xen's xl has no p9 devices of type=xen_9pfsd (Xen 4.19 has)")
     service.close()
     yield places[0] / "xen-9pfsd"
-    subprocess.run([PROGRAM, "remove-hook", "--force"], check=False)
+    forked.run(("remove-hook", "--force"))
     for pid in daemons():
         os.kill(pid, signal.SIGKILL)
     if SYSTEMD.is_dir():
@@ -75,9 +76,9 @@ def devices(store: Store) -> list[str]:
 
 def refused(*arguments: str) -> str:
     """Run a command of the program that must fail; its message."""
-    done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stdout
-    return done.stderr
+    done = forked.run(arguments)
+    assert done.status == 1, done.output
+    return done.errors
 
 
 def test_xl_starts_us_and_what_the_guest_s_configuration_says_holds(

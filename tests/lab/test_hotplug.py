@@ -73,24 +73,23 @@ def result(store: Store, device: str) -> bytes | None:
     return value_of(store, f"/local/domain/0/{device}/hotplug-status")
 
 
-@pytest.mark.parametrize("kind", DEVICES)
-def test_xl_waits_for_the_script_of_a_device(
-    nobody: None, store: Store, export: Path, kind: str
-) -> None:
-    with Guest(more=DEVICES[kind]) as guest:
+def test_xl_waits_for_the_script_of_a_device(nobody: None, store: Store, export: Path) -> None:
+    with Guest(more="".join(DEVICES.values())) as guest:
         first = supervisor()
-        (devid,) = store.list(f"/local/domain/0/backend/{kind}/{guest.domid}")
-        device = f"backend/{kind}/{guest.domid}/{devid}"
-        assert result(store, device) == b"connected"
-        for action in ("online", "offline", "online", "add", "remove"):
-            hotplug(action, device)
-        assert result(store, device) == b"connected"
+        for kind in DEVICES:
+            (devid,) = store.list(f"/local/domain/0/backend/{kind}/{guest.domid}")
+            device = f"backend/{kind}/{guest.domid}/{devid}"
+            assert result(store, device) == b"connected"
+            for action in ("online", "offline", "online", "add", "remove"):
+                hotplug(action, device)
+            assert result(store, device) == b"connected"
         assert supervisor() == first
         attach(guest.domid, export)
         guest.check(f"{mount()}; echo hello > /mnt/share/file")
         assert (export / "file").read_text() == "hello\n"
-    # libxl calls it here too, and takes the device away whatever comes of that.
-    assert names_below(store, f"/local/domain/0/backend/{kind}/{guest.domid}") == []
+    # libxl calls it here too, and takes the devices away whatever comes of that.
+    for kind in DEVICES:
+        assert names_below(store, f"/local/domain/0/backend/{kind}/{guest.domid}") == []
 
 
 def test_a_device_that_nobody_serves_is_served_when_the_script_is_called(

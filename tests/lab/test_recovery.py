@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1500)]
 
-DEATHS: Final = 20
+FORMS: Final = [
+    (dialect, cache) for dialect in ("9p2000.L", "9p2000.u") for cache in ("none", "loose")
+]
+"""How a guest mounts."""
 UPGRADES: Final = 3
 FILES: Final = 8
 WORK: Final = f"""
@@ -73,22 +76,29 @@ def recovery(service: Service) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("cache", ["none", "loose"])
-@pytest.mark.parametrize("dialect", ["9p2000.L", "9p2000.u"])
+@pytest.mark.parametrize(
+    ("mounted", "deaths"),
+    [
+        (FORMS[0], 6),
+        *(pytest.param(form, 20, marks=pytest.mark.long) for form in FORMS),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
+)
 def test_workers_and_supervisors_die_while_a_guest_works(
-    service: Service, guest: Guest, export: Path, dialect: str, cache: str
+    service: Service, guest: Guest, export: Path, mounted: tuple[str, str], deaths: int
 ) -> None:
+    dialect, cache = mounted
     device = attach(guest.domid, export)
     guest.check(mount(dialect, f"cache={cache}"))
     (before,) = service.devices()
     replaced = LOG.read_text().count("another one goes on")
     with Dying(service, before["pid"]) as dying:
         job = guest.begin(WORK, 900)
-        until(lambda: dying.deaths >= DEATHS, 600, "workers do not come back")
+        until(lambda: dying.deaths >= deaths, 600, "workers do not come back")
         (export / "enough").touch()
         done = guest.finish(job, 900)
     assert done.status == 0, done.output
-    assert LOG.read_text().count("another one goes on") - replaced >= DEATHS
+    assert LOG.read_text().count("another one goes on") - replaced >= deaths
     (after,) = service.devices()
     assert (after["pid"], after["state"]) == (before["pid"], "connected")
     done_once(export)

@@ -130,6 +130,7 @@ def test_ten_times_in_a_row(stubbed: StubbedGuest, tmp_path: Path) -> None:
         restore(stubbed, saved)
 
 
+@pytest.mark.long
 def test_two_at_once(stubbed: StubbedGuest, tmp_path: Path) -> None:
     images = [tmp_path / "one", tmp_path / "two"]
     with ThreadPoolExecutor(2) as pool, StubbedGuest() as other:
@@ -138,6 +139,7 @@ def test_two_at_once(stubbed: StubbedGuest, tmp_path: Path) -> None:
         assert saved[0].state != saved[1].state
 
 
+@pytest.mark.long
 def test_the_worker_killed_between_save_and_restore(
     service: Service, stubbed: StubbedGuest, tmp_path: Path
 ) -> None:
@@ -149,9 +151,9 @@ def test_the_worker_killed_between_save_and_restore(
     restore(stubbed, saved)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recovered(service: Service, hook: None) -> Iterator[StubbedGuest]:
-    """A guest whose stub domain's workers may die."""
+    """A guest whose stub domain's workers may die, and which every test leaves running."""
     with recovering(service), StubbedGuest() as guest:
         yield guest
 
@@ -168,7 +170,7 @@ def test_one_client_s_monitor_while_workers_die_and_are_replaced(
     service: Service, recovered: StubbedGuest
 ) -> None:
     with recovered.monitor() as monitor:
-        for _ in range(5):
+        for _ in range(3):
             keeper = keeper_of(service, recovered)
             until(partial(kill_worker, keeper), SLOW, "no worker")
             assert monitor.execute("query-status", {})["status"] == "running"
@@ -180,15 +182,14 @@ def test_one_client_s_monitor_while_workers_die_and_are_replaced(
 def test_saved_and_restored_while_workers_and_supervisors_die(
     service: Service, recovered: StubbedGuest, tmp_path: Path
 ) -> None:
-    for number in range(2):
-        keeper = keeper_of(service, recovered)
-        with Dying(service, keeper) as dying:
-            saved = save(recovered, tmp_path / f"image{number}", going_on=True)
-            assert recovered.status == "running"
-        assert dying.deaths
-        assert keeper_of(service, recovered) == keeper
-        recovered.destroy()
-        restore(recovered, saved)
+    keeper = keeper_of(service, recovered)
+    with Dying(service, keeper) as dying:
+        saved = save(recovered, tmp_path / "image", going_on=True)
+        assert recovered.status == "running"
+    assert dying.deaths
+    assert keeper_of(service, recovered) == keeper
+    recovered.destroy()
+    restore(recovered, saved)
 
 
 @pytest.fixture
@@ -199,6 +200,7 @@ def small_disk() -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(XEN)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_fails_the_save_and_the_guest_goes_on(small_disk: Path, tmp_path: Path) -> None:
     filler = small_disk / "filler"
     with StubbedGuest() as guest:  # its worker sees the disk that is there when it starts

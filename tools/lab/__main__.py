@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections import Counter
@@ -12,16 +13,21 @@ from typing import TYPE_CHECKING
 from tools.lab import suite
 from tools.lab.build import LAB, build, keep
 from tools.lab.images import PLAIN, SYSTEMD
-from tools.lab.machine import started
+from tools.lab.machine import BESIDE_OTHERS, booted, made, started
+from tools.lab.shares import dealt, machines, named
 from tools.lab.stacks import STACKS
+from tools.lab.together import together
 from tools.linux_guest.errors import GuestError, exit_status
+from tools.linux_guest.machine import PROCESSORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from tools.lab.machine import XenMachine
     from tools.lab.suite import Outcome
+    from tools.lab.together import Say
 
 
 def arguments() -> argparse.Namespace:
@@ -42,6 +48,12 @@ def arguments() -> argparse.Namespace:
         choices=(PLAIN, SYSTEMD),
         default=PLAIN,
         help="Dom0's: a script, or all that Debian starts, with udev and our unit; default: plain",
+    )
+    parser.add_argument(
+        "--machines",
+        type=int,
+        metavar="N",
+        help="so many share the tests, 6 GiB each; default: 2, where the host has room for them",
     )
     parser.add_argument(
         "--seconds", type=int, default=3600, help="after which the tests count as hung"
@@ -85,17 +97,41 @@ def shell(machine: XenMachine) -> None:
             print(f"[status {job.status}]")
 
 
+def say(text: str) -> None:
+    """On standard output, at once."""
+    print(text, end="", flush=True)
+
+
 def tests(stack: str, args: argparse.Namespace) -> list[Outcome]:
-    """Run them in a machine of their own.  Raises ``GuestError``."""
+    """Run them in machines of their own.  Raises ``GuestError``."""
     logs = LAB / "logs" / stack
-    with machine_of(stack, args) as machine:
-        try:
-            say = partial(print, end="", flush=True)
-            found = suite.run(machine, args.pytest, args.seconds, say)
-        finally:
-            suite.fetch_logs(machine, logs)
+    shutil.rmtree(logs, ignore_errors=True)
+    chosen, options = named(args.pytest)
+    shares = dealt(chosen, args.machines or machines(), stack)
+    also = f", in {len(shares)} machines at the same time" if len(shares) > 1 else ""
+    print(f"lab: {STACKS[stack].title}{also}", flush=True)
+    with made(partial(build, STACKS[stack], init=args.init)) as built:
+        processors = BESIDE_OTHERS if len(shares) > 1 else PROCESSORS
+        boot = partial(booted, built, processors=processors)
+        runs = [partial(share_of, boot, args.seconds, [*share, *options]) for share in shares]
+        found = together(runs, logs, say) if len(runs) > 1 else runs[0](logs, say)
     (logs / "table.txt").write_text(f"{suite.table({stack: found})}\n")
     return found
+
+
+def share_of(
+    boot: Callable[[Path], AbstractContextManager[XenMachine]],
+    seconds: int,
+    words: Sequence[str],
+    logs: Path,
+    say: Say,
+) -> list[Outcome]:
+    """Run tests in a machine.  Raises ``GuestError``."""
+    with boot(logs) as machine:
+        try:
+            return suite.run(machine, words, seconds, say)
+        finally:
+            suite.fetch_logs(machine, logs)
 
 
 def all_tests(stacks: Sequence[str], args: argparse.Namespace) -> int:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from tools.lab.stacks import Stack
 
 LAB: Final = SOURCE / "build" / "lab"
+_LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
+_NO_USE_TO_PYTHON: Final = (
+    *("usr/bin/perl", "usr/share/perl", f"{_LIBRARIES}/perl", f"{_LIBRARIES}/libperl"),
+    *("usr/lib/apt", f"{_LIBRARIES}/gconv", "usr/share/zoneinfo", "var/lib/dpkg"),
+)
+"""Half of what such a guest would have to unpack each time it boots."""
 
 
 class Built(NamedTuple):
@@ -51,7 +57,7 @@ def keep(stack: Stack) -> Kept:
         linux=kernel(stack.kernel, cache),
         xen=hypervisor(stack, cache),
         dom0=root_tarball(cache, stack.suite, stack.dom0),
-        python=root_archive(cache, stack.suite, stack.guest, "minbase"),
+        python=root_archive(cache, stack.suite, stack.guest, "minbase", _NO_USE_TO_PYTHON),
         workloads=root_archive(cache, stack.suite, stack.workloads),
         stub_domain=compressed_root(cache, stack.suite),
         others=tuple(kernel(series, cache) for series in SUITE_OF.keys() - {stack.kernel}),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from tools.lab.images import TESTS
+from tools.lab.images import PROGRAM, TESTS
 from tools.linux_guest.errors import GuestError
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ class Outcome:
 def run(
     machine: XenMachine, options: Sequence[str], seconds: int, say: Callable[[str], object]
 ) -> list[Outcome]:
-    """All tests, or what ``options`` of pytest leave.  Raises ``GuestError``."""
-    chosen = " ".join(map(shlex.quote, options)) or "tests/lab tests/contract"
+    """Those that ``options`` of pytest name and leave.  Raises ``GuestError``."""
+    chosen = " ".join(map(shlex.quote, options))
     pytest = (
-        "python3 -m pytest -v -p no:cacheprovider -p tests.lab.minutes -m 'not long'"
+        # Where the program's version is written down, too.
+        f"env PYTHONPATH=/{PROGRAM} python3 -m pytest -v"
+        " -p no:cacheprovider -p tests.lab.minutes -m 'not long'"
         f" --timeout={TEST_SECONDS} --junit-xml={REPORT}"
     )
     follow(machine, f"{pytest} {chosen}", seconds, say)

@@ -27,17 +27,24 @@ LEFT_OUT: Final = (
 
 
 def root_archive(
-    cache: Cache, suite: str = SUITE, packages: Sequence[str] = PACKAGES, variant: str = "essential"
+    cache: Cache,
+    suite: str = SUITE,
+    packages: Sequence[str] = PACKAGES,
+    variant: str = "essential",
+    without: Sequence[str] = (),
 ) -> Path:
-    """The root as a cpio archive, kept under a name that changes with its content."""
+    """The root as a cpio archive, kept under a name that changes with its content.
+
+    What begins with one of ``without`` is left out.
+    """
 
     def make(target: Path) -> None:
         tarball = target / "root.tar"
         _debian(tarball, suite, packages, variant)
-        write_archive(target / "root.cpio", tarball)
+        write_archive(target / "root.cpio", tarball, without)
         tarball.unlink()
 
-    return cache.folder(_name("root", suite, packages, variant), make) / "root.cpio"
+    return cache.folder(_name("root", suite, [*packages, *without], variant), make) / "root.cpio"
 
 
 def root_tarball(
@@ -51,10 +58,11 @@ def root_tarball(
     return cache.folder(_name("debian", suite, packages, variant), make) / "root.tar"
 
 
-def write_archive(target: Path, tarball: Path) -> None:
+def write_archive(target: Path, tarball: Path, without: Sequence[str] = ()) -> None:
     """What is wanted of a root, as the kernel unpacks it."""
+    unwanted = (*LEFT_OUT, *without)
     with tarfile.open(tarball) as tar, target.open("wb") as out, Archive(out) as archive:
-        archive.add_tar(tar, _wanted)
+        archive.add_tar(tar, lambda name: not name.removeprefix("./").startswith(unwanted))
 
 
 def _name(kind: str, suite: str, packages: Sequence[str], variant: str) -> str:
@@ -72,7 +80,3 @@ def _debian(tarball: Path, suite: str, packages: Sequence[str], variant: str) ->
         "--aptopt=Apt::Install-Recommends false",
         *(suite, str(tarball)),
     )
-
-
-def _wanted(name: str) -> bool:
-    return not name.removeprefix("./").startswith(LEFT_OUT)

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from backend.domains import find_domain
@@ -33,6 +34,9 @@ KERNELS: Final = ("6.1", "6.12")
 BOOT_SECONDS: Final = 300.0
 GRACE: Final = 60.0
 _ATTEMPTS: Final = 3
+_CREATING: Final = Lock()
+"""libxl gives a console ten seconds to appear, which are few for one emulated processor where five
+guests are made at once: they boot at the same time, but are made one after the other."""
 _PATCHING: Final = "text_poke_early"
 """Where Linux patches its own code while it starts.  As in Dom0 (``tools.lab.machine``) an emulated
 processor now and then runs into what is only half there, and the kernel panics."""
@@ -97,7 +101,8 @@ class Guest:
                 break
 
     def _boot(self, configuration: Path) -> None:
-        xl("create", "-q", str(configuration))
+        with _CREATING:
+            xl("create", "-q", str(configuration))
         with closing(open_platform("xen").store()) as store:
             self.domid = find_domain(store, self.name)
         self._received = b""

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 ALL: Final = ("tests/lab", "tests/contract")
 SECONDS: Final[Mapping[str, int]] = MappingProxyType(
     {
-        "tests/contract": 180,
-        "tests/lab/test_ends.py": 55,
-        "tests/lab/test_frontend.py": 45,
-        "tests/lab/test_hook.py": 120,
-        "tests/lab/test_hotplug.py": 90,
-        "tests/lab/test_many_guests.py": 60,
+        "tests/contract": 170,
+        "tests/lab/test_ends.py": 60,
+        "tests/lab/test_frontend.py": 35,
+        "tests/lab/test_hook.py": 160,
+        "tests/lab/test_hotplug.py": 100,
+        "tests/lab/test_many_guests.py": 65,
         "tests/lab/test_mounting.py": 130,
-        "tests/lab/test_recovery.py": 120,
-        "tests/lab/test_restarts.py": 135,
-        "tests/lab/test_stubdom.py": 280,
+        "tests/lab/test_recovery.py": 110,
+        "tests/lab/test_restarts.py": 130,
+        "tests/lab/test_stubdom.py": 250,
     }
 )
 """What they take in one of two machines of a processor each."""

@@ -26,7 +26,7 @@ def test_what_names_no_test_is_pytest_s() -> None:
 
 
 def test_one_test_of_a_file_is_named_as_it_is() -> None:
-    test = "tests/lab/test_ends.py::test_guests_that_come_and_go"
+    test = "tests/lab/test_ends.py::test_fifty_guests_that_come_and_go"
     assert named([test, "-m", "long"]) == ([test], ["-m", "long"])
 
 
